@@ -1,0 +1,62 @@
+"""Who may open a page: roles as decorators; another tenant's object is a selector's 404."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from accounts.models import Account, Membership, User
+from accounts.selectors import suspended_in_line
+
+Role = Membership.Role
+ANY_ROLE = frozenset(Role)
+MAY_MANAGE = frozenset({Role.OWNER})
+MAY_SEND = frozenset({Role.OWNER, Role.SENDER})
+MAY_BILL = frozenset({Role.OWNER, Role.BILLING})
+
+View = Callable[..., HttpResponse]
+
+
+class TenantRequest(HttpRequest):
+    """A request after TenantMiddleware, of a view behind ``tenant_view``."""
+
+    user: User  # type: ignore[assignment]
+    account: Account
+    membership: Membership
+    htmx: Any
+
+
+def tenant_view(roles: frozenset[Role] = ANY_ROLE, *, parents_only: bool = False) -> Callable[[View], View]:
+    """Let in members of an active account with one of ``roles``.
+
+    Anonymous: log-in page. Staff without an account: the admin. Role too low: 403. ``parents_only``: 404 for an
+    account that has no right to have clients. Suspended account (or one above it): a page that says so, 403.
+    """
+
+    def decorate(view: View) -> View:
+        @login_required
+        @wraps(view)
+        def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.membership is None:
+                return _without_account(request)
+            if suspended_in_line(request.account) is not None:
+                return render(request, "accounts/suspended.html", status=403)
+            if parents_only and not request.account.can_have_children:
+                raise Http404
+            if request.membership.role not in roles:
+                raise PermissionDenied("Your role does not allow this; ask the owner of the account.")
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def _without_account(request: HttpRequest) -> HttpResponse:
+    if getattr(request.user, "is_staff", False):
+        return redirect("admin:index")
+    raise PermissionDenied("You belong to no account; ask whoever invited you.")

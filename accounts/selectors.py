@@ -1,0 +1,37 @@
+"""Reads that say who may see which account."""
+
+from django.http import Http404
+
+from accounts.models import Account, Membership, User
+
+
+def get_membership_for(user: User, code: str = "") -> Membership | None:
+    """The user's place: in the account with ``code`` if they belong to it, else their first."""
+    memberships = user.memberships.select_related("account__parent").order_by("pk")
+    if code:
+        chosen = memberships.filter(account__code=code).first()
+        if chosen is not None:
+            return chosen
+    return memberships.first()
+
+
+def get_child_for(account: Account, code: str) -> Account:
+    """The direct client of ``account`` with that code; anything else is 404, as if it did not exist."""
+    child = Account.objects.children_of(account).filter(code=code).select_related("parent").first()
+    if child is None:
+        raise Http404("No such client.")
+    return child
+
+
+def get_descendant_for(account: Account, code: str) -> Account:
+    """An account of the subtree below ``account``; anything else is 404."""
+    found = Account.objects.below(account).filter(code=code).select_related("parent").first()
+    if found is None:
+        raise Http404("No such client.")
+    return found
+
+
+def suspended_in_line(account: Account) -> Account | None:
+    """The topmost account from the root to ``account`` that is not active, or None: all are."""
+    line = Account.objects.filter(pk__in=account.path).exclude(status=Account.Status.ACTIVE)
+    return min(line, key=lambda found: len(found.path), default=None)
