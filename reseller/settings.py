@@ -11,15 +11,17 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
-if (BASE_DIR / ".env").exists():
-    env.read_env(BASE_DIR / ".env")
-# `make run` writes where its embedded engines listen, so that manage.py by hand reaches the same portal.
-if not env.str("DATABASE_URL", "") and (BASE_DIR / ".local" / "run.env").exists():
-    env.read_env(BASE_DIR / ".local" / "run.env")
+# Tests and everything they start switch the files off: they must not see what this checkout is configured for.
+if env.bool("READ_ENV_FILES", True):
+    if (BASE_DIR / ".env").exists():
+        env.read_env(BASE_DIR / ".env")
+    # `make run` writes where its embedded engines listen, so that manage.py by hand reaches the same portal.
+    if not env.str("DATABASE_URL", "") and (BASE_DIR / ".local" / "run.env").exists():
+        env.read_env(BASE_DIR / ".local" / "run.env")
 
-# "development" is what `make run` and `make test` set; anything else is held to production's rules.
+# "development" is what `make run` sets and "test" what `make test` sets; anything else obeys production's rules.
 ENVIRONMENT = env.str("ENVIRONMENT", "production")
-DEVELOPMENT = ENVIRONMENT == "development"
+DEVELOPMENT = ENVIRONMENT in {"development", "test"}
 DEBUG = env.bool("DEBUG", False)
 
 # Commands that build, lint or migrate an image need no secrets of the running portal.
@@ -231,7 +233,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG or "test" in ENVIRONMENT
+        if DEBUG or ENVIRONMENT == "test"
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
