@@ -162,3 +162,33 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return self.action
+
+
+class OutgoingMail(models.Model):
+    """The mail outbox: written in the transaction that causes the mail, sent after commit, retried, shown when it fails."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Failed"
+
+    key = models.CharField(max_length=120, unique=True, help_text="What the mail is about; the same key is sent once.")
+    account = models.ForeignKey(Account, models.PROTECT, null=True, blank=True, related_name="+")
+    to = models.EmailField()
+    subject = models.CharField(max_length=200)
+    text = models.TextField()
+    html = models.TextField(blank=True)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_try_at"], condition=models.Q(state="waiting"), name="outgoing_mail_waiting")
+        ]
+
+    def __str__(self) -> str:
+        return self.subject

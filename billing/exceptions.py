@@ -1,0 +1,27 @@
+"""What can go wrong with money; every message may be shown to the person who asked."""
+
+from decimal import Decimal
+
+
+class BillingError(Exception):
+    """Base of the room's errors; ``str(error)`` is a sentence for the user."""
+
+
+class InsufficientFunds(BillingError):
+    """A wallet would pass its floor. ``shortfall`` is what is missing, in the wallet's currency."""
+
+    def __init__(self, message: str, shortfall: Decimal = Decimal(0)) -> None:
+        super().__init__(message)
+        self.shortfall = shortfall
+
+
+class DuplicateMovement(BillingError):
+    """A movement with this idempotency key is in the ledger already; nothing was written."""
+
+
+class NoPrice(BillingError):
+    """No rate matches the destination: refused, never free (PRODUCT.md)."""
+
+
+class NotAllowed(BillingError):
+    """The account's billing terms do not offer this."""

@@ -1,0 +1,328 @@
+"""Terms, prices, top-ups and the ledger. Only billing/services/ledger.py writes the ledger's tables (a test checks)."""
+
+from typing import Any
+
+from django.contrib.postgres.functions import TransactionNow
+from django.db import models
+from django.utils import timezone
+
+from accounts.codes import new_code
+from accounts.models import Account, User
+
+
+class MoneyField(models.DecimalField):  # type: ignore[type-arg]
+    """Exact money: 18 digits, 6 of them decimals (PRODUCT.md, money rule 8)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["max_digits"], kwargs["decimal_places"] = 18, 6
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        del kwargs["max_digits"], kwargs["decimal_places"]
+        return name, path, args, kwargs
+
+
+# --- Prices ------------------------------------------------------------------------------------------------------
+
+
+class RateCard(models.Model):
+    """The platform's base prices in one currency."""
+
+    name = models.CharField(max_length=60, unique=True)
+    currency = models.CharField(max_length=3)
+    is_default = models.BooleanField("default of its currency", default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["currency"], condition=models.Q(is_default=True), name="one_default_card_a_currency"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.currency})"
+
+
+class Rate(models.Model):
+    """Base price of one part to numbers that begin with ``prefix``; the longest prefix wins."""
+
+    rate_card = models.ForeignKey(RateCard, models.CASCADE, related_name="rates")
+    prefix = models.CharField(max_length=15, help_text="Digits without +, such as 61 or 6149157.")
+    country = models.CharField(max_length=2, blank=True)
+    label = models.CharField(max_length=60, blank=True, help_text="Network or region, for people.")
+    price = MoneyField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["rate_card", "prefix"], name="one_rate_a_prefix"),
+            models.CheckConstraint(condition=models.Q(prefix__regex=r"^\d{1,15}$"), name="rate_prefix_digits"),
+            models.CheckConstraint(condition=models.Q(price__gte=0), name="rate_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"+{self.prefix}"
+
+
+class RateOverride(models.Model):
+    """A direct client's own base price for a prefix; goes before its rate card's."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="rate_overrides")
+    prefix = models.CharField(max_length=15)
+    price = MoneyField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "prefix"], name="one_override_a_prefix"),
+            models.CheckConstraint(condition=models.Q(prefix__regex=r"^\d{1,15}$"), name="override_prefix_digits"),
+            models.CheckConstraint(condition=models.Q(price__gte=0), name="override_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"+{self.prefix}"
+
+
+class Quote(models.Model):
+    """A price in force for an account and prefix, with every level above; immutable, shared by messages."""
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Who sends.")
+    payer = models.ForeignKey(Account, models.PROTECT, related_name="+")
+    currency = models.CharField(max_length=3)
+    prefix = models.CharField(max_length=15)
+    country = models.CharField(max_length=2, blank=True)
+    # [[account id, unit price as text], …] from the platform's direct child down to the payer.
+    chain: Any = models.JSONField()
+    unit_price = MoneyField(help_text="The payer's price of one part.")
+    # What a parent who pays bills its client: own price + the SMS margin of its Settings (PRODUCT.md, money rule 3).
+    display_price = MoneyField(null=True)
+    fingerprint = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"+{self.prefix} {self.unit_price} {self.currency}"
+
+
+class BillingTerms(models.Model):
+    """Who pays for an account, how, and at which margin (seed 1, step 4)."""
+
+    class Method(models.TextChoices):
+        BILL_TO_PARENT = "bill_to_parent", "Bill Client Activity to My Account"
+        SMS_CREDITS = "sms_credits", "I will transfer SMS credits"
+        CARD_FIXED = "card_fixed", "Credit Card - Fixed Amount"
+        CARD_VARIABLE = "card_variable", "Credit Card - Variable Amounts"
+        INVOICE = "invoice", "Invoice"
+
+    PARENT_PAYS = (Method.BILL_TO_PARENT, Method.SMS_CREDITS)
+    CARD_METHODS = (Method.CARD_FIXED, Method.CARD_VARIABLE)
+
+    account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="billing_terms")
+    method = models.CharField(max_length=16, choices=Method.choices)
+    fixed_topup = MoneyField(null=True, blank=True, help_text="The one amount of the fixed card method.")
+    minimum_topup = MoneyField(null=True, blank=True)
+    daily_topup_limit = MoneyField(null=True, blank=True, help_text="Total of top-ups in any rolling 24 hours.")
+    sms_margin = MoneyField(default=0, help_text="What the parent adds to its own price, per part.")
+    display_margin = MoneyField(
+        default=0, help_text="The account's own Settings: added to its price where it pays for a client."
+    )
+    rate_card = models.ForeignKey(RateCard, models.PROTECT, null=True, blank=True, help_text="Direct clients only.")
+    trial_ends_on = models.DateField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "billing terms"
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(method="card_fixed") | models.Q(fixed_topup__gt=0), name="terms_fixed_amount"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(method="card_variable")
+                | models.Q(minimum_topup__gt=0, daily_topup_limit__gte=models.F("minimum_topup")),
+                name="terms_variable_amounts",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(method="card_fixed")
+                | models.Q(daily_topup_limit__isnull=True)
+                | models.Q(daily_topup_limit__gte=models.F("fixed_topup")),
+                name="terms_fixed_within_daily",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_method_display()
+
+    @property
+    def shows_money(self) -> bool:
+        """Whether the account may see prices and balances: not where its parent pays (PRODUCT.md, money rule 3)."""
+        return self.method not in self.PARENT_PAYS
+
+    @property
+    def pays_by_card(self) -> bool:
+        return self.method in self.CARD_METHODS
+
+
+# --- Ledger ------------------------------------------------------------------------------------------------------
+
+
+class LedgerAccount(models.Model):
+    """One account of the double-entry ledger. ``balance`` is moved by the entries' trigger only."""
+
+    class Kind(models.TextChoices):
+        WALLET = "wallet", "Wallet"
+        HELD = "held", "Held for messages"
+        REVENUE = "revenue", "Platform revenue"
+        CARD = "card", "Card payments received"
+        MANUAL = "manual", "Manual payments and corrections"
+
+    owner = models.ForeignKey(Account, models.PROTECT, related_name="ledger_accounts")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    currency = models.CharField(max_length=3)
+    balance = MoneyField(default=0)
+    # Below zero as far as credit is granted; 0 = prepaid.
+    credit_limit = MoneyField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "kind", "currency"], name="one_ledger_account_a_kind"),
+            models.CheckConstraint(
+                condition=~models.Q(kind__in=["wallet", "held"]) | models.Q(balance__gte=-models.F("credit_limit")),
+                name="wallet_floor",
+            ),
+            models.CheckConstraint(condition=models.Q(credit_limit__gte=0), name="credit_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.currency}"
+
+
+class LedgerTransaction(models.Model):
+    """A movement of money: two or more entries that sum to zero."""
+
+    class Kind(models.TextChoices):
+        TOPUP = "topup", "Top-up"
+        HOLD = "hold", "Messages accepted"
+        CAPTURE = "capture", "Messages sent"
+        RELEASE = "release", "Messages not sent"
+        MANUAL = "manual", "Manual payment or correction"
+
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    idempotency_key = models.CharField(max_length=120, unique=True)
+    currency = models.CharField(max_length=3)
+    reference = models.CharField(max_length=40, blank=True, help_text="Public code of the top-up or batch.")
+    description = models.CharField(max_length=200, blank=True)
+    quantity = models.PositiveIntegerField(null=True, blank=True, help_text="Messages that it covers.")
+    about = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose activity it is.")
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        indexes = [models.Index(fields=["created_at"]), models.Index(fields=["reference"])]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.pk}"
+
+
+class LedgerEntry(models.Model):
+    """One side of a movement; ``balance_after`` is set by the trigger under the ledger account's row lock."""
+
+    transaction = models.ForeignKey(LedgerTransaction, models.PROTECT, related_name="entries")
+    ledger_account = models.ForeignKey(LedgerAccount, models.PROTECT, related_name="entries", db_index=False)
+    amount = MoneyField()
+    balance_after = MoneyField(db_default=0)
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        indexes = [models.Index(fields=["ledger_account", "-id"])]
+        constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="entry_not_zero")]
+
+    def __str__(self) -> str:
+        return f"{self.amount}"
+
+
+class Hold(models.Model):
+    """What a batch set aside, and what became of it. Open = amount − captured − released."""
+
+    batch_id = models.UUIDField(unique=True)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Who sends.")
+    payer = models.ForeignKey(Account, models.PROTECT, related_name="+")
+    currency = models.CharField(max_length=3)
+    amount = MoneyField()
+    captured = MoneyField(default=0)
+    released = MoneyField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(captured__gte=0)
+                & models.Q(released__gte=0)
+                & models.Q(amount__gte=models.F("captured") + models.F("released")),
+                name="hold_not_overspent",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
+
+
+# --- Card payments -----------------------------------------------------------------------------------------------
+
+
+class TopUp(models.Model):
+    """One attempt to add money by card."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting for payment"
+        PAID = "paid", "Paid"
+        FAILED = "failed", "Failed"
+        EXPIRED = "expired", "Expired"
+        CANCELLED = "cancelled", "Cancelled"
+        DISPUTED = "disputed", "Needs attention"
+
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
+    account = models.ForeignKey(Account, models.PROTECT, related_name="topups")
+    amount = MoneyField()
+    currency = models.CharField(max_length=3)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    session_id = models.CharField(max_length=200, blank=True)
+    checkout_url = models.TextField(blank=True)
+    payment_intent = models.CharField(max_length=200, blank=True)
+    card = models.CharField(max_length=40, blank=True, help_text="Brand and last four digits, where the gateway tells.")
+    error = models.CharField(max_length=300, blank=True)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    paid_at = models.DateTimeField(null=True, blank=True)
+    transaction = models.OneToOneField(LedgerTransaction, models.PROTECT, null=True, blank=True, related_name="topup")
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "-created_at"])]
+        constraints = [
+            models.UniqueConstraint(fields=["session_id"], condition=~models.Q(session_id=""), name="one_topup_a_session"),
+            models.CheckConstraint(condition=models.Q(amount__gt=0), name="topup_positive"),
+            models.CheckConstraint(
+                condition=~models.Q(state="paid") | models.Q(transaction__isnull=False), name="paid_topup_is_in_ledger"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class PaymentEvent(models.Model):
+    """A verified webhook of the card gateway, stored before it is answered, processed once."""
+
+    event_id = models.CharField(max_length=200, unique=True)
+    type = models.CharField(max_length=80)
+    payload: Any = models.JSONField()
+    received_at = models.DateTimeField(default=timezone.now)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["received_at"], condition=models.Q(processed_at=None), name="payment_event_open")
+        ]
+
+    def __str__(self) -> str:
+        return self.event_id
