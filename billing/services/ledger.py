@@ -7,12 +7,11 @@ movements cannot deadlock; no call leaves the process while they are locked.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F
 
 from accounts.models import Account, User
 from accounts.services.accounts import get_platform
@@ -130,75 +129,114 @@ def hold(
 
 @dataclass
 class Settlement:
-    """What a chunk of one batch's messages settles: sums over the messages, in the payer's currency."""
+    """What a chunk of messages settles of one batch's hold: sums over these messages, in the payer's currency."""
 
     batch_id: UUID
-    key: str
     reference: str
     captured: Decimal = Decimal(0)
     captured_count: int = 0
     released: Decimal = Decimal(0)
     released_count: int = 0
     # What each account above the payer earns of ``captured``; the rest is the platform's.
-    earnings: dict[int, Decimal] | None = None
+    earnings: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
 
 @dataclass(frozen=True)
 class Settled:
+    """The ledger transactions that settled a batch's part of the chunk; None where no money moved."""
+
     capture_id: int | None
     release_id: int | None
 
 
 @transaction.atomic
-def settle(settlements: list[Settlement]) -> dict[UUID, Settled]:
-    """Capture and release parts of holds; returns the ledger transactions per batch (None = no money moved).
+def settle(*, key: str, settlements: list[Settlement]) -> dict[UUID, Settled]:
+    """Capture and release parts of holds, one ledger transaction per sending account and direction.
 
-    One ledger transaction per chunk, batch and direction, never one per message. Raises DuplicateMovement when a
-    key was settled before, and IntegrityError (hold_not_overspent) when more than what is held would be settled:
-    both mean that the caller's books are wrong, and nothing is written.
+    ``key`` names the chunk and makes it happen once. Raises DuplicateMovement when it happened before, and
+    IntegrityError (hold_not_overspent) when more than what is held would be settled: both mean that the caller's
+    books are wrong, and nothing is written.
     """
-    holds = {
-        found.batch_id: found
-        for found in Hold.objects.filter(batch_id__in=[s.batch_id for s in settlements])
-        .select_related("account", "payer")
-        .order_by("pk")
-        .select_for_update(of=("self",))
-    }
+    holds = _move_holds(settlements)
+    groups: defaultdict[Account, list[Settlement]] = defaultdict(list)
     for one in settlements:
-        Hold.objects.filter(pk=holds[one.batch_id].pk).update(
-            captured=F("captured") + one.captured, released=F("released") + one.released
+        groups[holds[one.batch_id].account].append(one)
+    payers = {account: holds[group[0].batch_id].payer for account, group in groups.items()}
+    books = _lock_books(payers.values(), {pk for one in settlements for pk in one.earnings})
+    settled: dict[UUID, Settled] = {}
+    for account, group in groups.items():
+        payer = payers[account]
+        ids = Settled(_capture(key, account, payer, group, books), _release(key, account, payer, group, books))
+        settled |= {one.batch_id: ids for one in group}
+    return settled
+
+
+def _move_holds(settlements: list[Settlement]) -> dict[UUID, Hold]:
+    """Lock the batches' holds in the order of their keys and count the settled sums in."""
+    batch_ids = [one.batch_id for one in settlements]
+    holds = Hold.objects.filter(batch_id__in=batch_ids).order_by("pk").select_for_update(of=("self",))
+    found = {hold.batch_id: hold for hold in holds.select_related("account", "payer")}
+    if len(found) != len(settlements):
+        raise ValueError("each settlement needs a hold of its own")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE billing_hold h SET captured = captured + s.c, released = released + s.r"
+            " FROM unnest(%s::uuid[], %s::numeric[], %s::numeric[]) AS s(b, c, r) WHERE h.batch_id = s.b",
+            [batch_ids, [one.captured for one in settlements], [one.released for one in settlements]],
         )
-    movements = [(one, holds[one.batch_id]) for one in settlements]
-    movements.sort(key=lambda pair: (pair[1].payer_id, pair[1].pk))
-    return {one.batch_id: Settled(_capture(one, hold), _release(one, hold)) for one, hold in movements}
+    return found
 
 
-def _capture(one: Settlement, hold: Hold) -> int | None:
-    if not one.captured:
+Books = dict[tuple[int, str], int]  # (owner's id, kind) -> ledger account's id
+
+
+def _lock_books(payers: Iterable[Account], earners: set[int]) -> Books:
+    """Lock every ledger account that the chunk moves, once and in the order of ids, before the first entry."""
+    rows: list[LedgerAccount] = []
+    currencies = set()
+    for payer in payers:
+        currencies.add(payer.currency)
+        rows += [open_account(payer, Kind.WALLET), open_account(payer, Kind.HELD)]
+    rows += [open_account(owner, Kind.WALLET) for owner in Account.objects.filter(pk__in=earners)]
+    rows += [platform_account(Kind.REVENUE, currency) for currency in currencies]
+    locked = LedgerAccount.objects.filter(pk__in={row.pk for row in rows}).order_by("pk").select_for_update(no_key=True)
+    list(locked.values_list("pk"))
+    books = {(row.owner_id, row.kind): row.pk for row in rows if row.kind != Kind.REVENUE}
+    return books | {(0, row.currency): row.pk for row in rows if row.kind == Kind.REVENUE}
+
+
+def _capture(key: str, account: Account, payer: Account, group: list[Settlement], books: Books) -> int | None:
+    captured = sum((one.captured for one in group), Decimal(0))
+    if not captured:
         return None
-    earnings = one.earnings or {}
-    owners = Account.objects.in_bulk(list(earnings))
-    postings = [Posting(open_account(owners[pk], Kind.WALLET).pk, amount) for pk, amount in earnings.items()]
-    postings.append(Posting(open_account(hold.payer, Kind.HELD).pk, -one.captured))
-    revenue = one.captured - sum(earnings.values(), Decimal(0))
-    postings.append(Posting(platform_account(Kind.REVENUE, hold.currency).pk, revenue))
+    earned = [(pk, amount) for one in group for pk, amount in one.earnings.items()]
+    revenue = captured - sum((amount for _, amount in earned), Decimal(0))
     return post(
-        kind=TxKind.CAPTURE, key=f"capture:{one.key}", currency=hold.currency, about=hold.account,
-        reference=one.reference, quantity=one.captured_count, postings=postings,
-    ).pk  # fmt: skip
-
-
-def _release(one: Settlement, hold: Hold) -> int | None:
-    if not one.released:
-        return None
-    return post(
-        kind=TxKind.RELEASE, key=f"release:{one.key}", currency=hold.currency, about=hold.account,
-        reference=one.reference, quantity=one.released_count,
+        kind=TxKind.CAPTURE, key=f"capture:{account.pk}:{key}", currency=payer.currency, about=account,
+        reference=_common_reference(group), quantity=sum(one.captured_count for one in group),
         postings=[
-            Posting(open_account(hold.payer, Kind.HELD).pk, -one.released),
-            Posting(open_account(hold.payer, Kind.WALLET).pk, one.released),
+            Posting(books[payer.pk, Kind.HELD], -captured),
+            *(Posting(books[pk, Kind.WALLET], amount) for pk, amount in earned),
+            Posting(books[0, payer.currency], revenue),
         ],
     ).pk  # fmt: skip
+
+
+def _release(key: str, account: Account, payer: Account, group: list[Settlement], books: Books) -> int | None:
+    released = sum((one.released for one in group), Decimal(0))
+    if not released:
+        return None
+    return post(
+        kind=TxKind.RELEASE, key=f"release:{account.pk}:{key}", currency=payer.currency, about=account,
+        reference=_common_reference(group), quantity=sum(one.released_count for one in group),
+        postings=[Posting(books[payer.pk, Kind.HELD], -released), Posting(books[payer.pk, Kind.WALLET], released)],
+    ).pk  # fmt: skip
+
+
+def _common_reference(group: list[Settlement]) -> str:
+    """The batch's code while the chunk covers one batch; empty for several."""
+    references = {one.reference for one in group}
+    return references.pop() if len(references) == 1 else ""
 
 
 # --- Money in ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""What a part costs: the price chain of PRODUCT.md, money rule 2, and who pays it (rule 3)."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from django.utils import timezone
+
+from accounts.models import Account
+from billing.exceptions import NoPrice, NotAllowed
+from billing.models import BillingTerms, Quote, Rate, RateCard, RateOverride
+
+
+@dataclass(frozen=True)
+class UnitPrice:
+    """The price of one part to a prefix for one sending account, with every level from the platform's client down."""
+
+    prefix: str
+    country: str
+    chain: tuple[tuple[int, Decimal], ...]  # (account id, its own price), ending with the payer
+    display_price: Decimal | None
+
+    @property
+    def price(self) -> Decimal:
+        """The payer's price of one part."""
+        return self.chain[-1][1]
+
+    def earnings(self) -> dict[int, Decimal]:
+        """What each account above the payer earns on one part: its child's price less its own."""
+        return {
+            owner: below - own
+            for (owner, own), (_, below) in zip(self.chain, self.chain[1:], strict=False)
+            if below != own
+        }
+
+
+class PriceList:
+    """All prices of one account at one moment; load once per batch, ask for each recipient."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self._line = self._load_line()
+        self.payer = self._find_payer()
+
+    def _load_line(self) -> list[BillingTerms]:
+        """Terms from the platform's direct child down to the account."""
+        terms = {t.account_id: t for t in BillingTerms.objects.filter(account__in=self.account.path)
+                 .select_related("account", "rate_card")}  # fmt: skip
+        line = [terms[pk] for pk in self.account.path[1:] if pk in terms]
+        if len(line) != len(self.account.path) - 1:
+            raise NotAllowed(f"{self.account.name} has no billing terms yet; ask whoever manages the account.")
+        return line
+
+    def _find_payer(self) -> Account:
+        """Up the tree past every account whose activity its parent pays."""
+        for terms in reversed(self._line):
+            if terms.method == BillingTerms.Method.SMS_CREDITS:
+                raise NotAllowed("Sending with SMS credits is not available yet.")
+            if terms.method != BillingTerms.Method.BILL_TO_PARENT:
+                return terms.account
+        raise NotAllowed("Nobody pays for this account: the platform pays for no client.")
+
+    @cached_property
+    def _rates(self) -> dict[str, tuple[Decimal, str]]:
+        direct = self._line[0]
+        card = direct.rate_card or RateCard.objects.filter(currency=self.account.currency, is_default=True).first()
+        if card is None:
+            raise NoPrice(f"There is no rate card for {self.account.currency}.")
+        rates = {rate.prefix: (rate.price, rate.country) for rate in Rate.objects.filter(rate_card=card)}
+        for own in RateOverride.objects.filter(account=direct.account):
+            rates[own.prefix] = (own.price, self._country_of(own.prefix, rates))
+        return rates
+
+    @staticmethod
+    def _country_of(prefix: str, rates: dict[str, tuple[Decimal, str]]) -> str:
+        shorter = (rates[prefix[:length]] for length in range(len(prefix), 0, -1) if prefix[:length] in rates)
+        return next((country for _, country in shorter), "")
+
+    @cached_property
+    def _prefix_lengths(self) -> list[int]:
+        return sorted({len(prefix) for prefix in self._rates}, reverse=True)
+
+    @cached_property
+    def _prices(self) -> dict[str, UnitPrice]:
+        return {}
+
+    def price_of(self, recipient: str) -> UnitPrice:
+        """The price of one part to an E.164 number; raises NoPrice when no prefix matches: refused, never free."""
+        digits = recipient.removeprefix("+")
+        for length in self._prefix_lengths:
+            prefix = digits[:length]
+            if prefix in self._rates and len(prefix) == length:
+                if prefix not in self._prices:
+                    self._prices[prefix] = self._build(prefix)
+                return self._prices[prefix]
+        raise NoPrice("No price for this destination; ask whoever manages the account to add it.")
+
+    def _build(self, prefix: str) -> UnitPrice:
+        price, country = self._rates[prefix]
+        chain = []
+        for terms in self._line:
+            if chain:  # the platform's direct child pays the rate itself
+                price += terms.sms_margin
+            chain.append((terms.account_id, price))
+            if terms.account_id == self.payer.pk:
+                break
+        display = None
+        if self.payer.pk != self.account.pk:
+            display = price + self._line[len(chain) - 1].display_margin
+        return UnitPrice(prefix, country, tuple(chain), display)
+
+    def save_quotes(self, prices: list[UnitPrice]) -> dict[str, Quote]:
+        """Store these prices as immutable quotes (once each, whoever comes first); returns them by prefix."""
+        quotes = [self._quote(price) for price in prices]
+        Quote.objects.bulk_create(quotes, ignore_conflicts=True)
+        found = Quote.objects.filter(fingerprint__in=[quote.fingerprint for quote in quotes])
+        return {quote.prefix: quote for quote in found}
+
+    def _quote(self, price: UnitPrice) -> Quote:
+        chain = [[owner, f"{own:.6f}"] for owner, own in price.chain]
+        display = None if price.display_price is None else f"{price.display_price:.6f}"
+        content = [self.account.pk, self.payer.pk, self.account.currency, price.prefix, price.country, chain, display]
+        return Quote(
+            account=self.account,
+            payer=self.payer,
+            currency=self.account.currency,
+            prefix=price.prefix,
+            country=price.country,
+            chain=chain,
+            unit_price=price.price,
+            display_price=price.display_price,
+            fingerprint=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
+            created_at=timezone.now(),
+        )
