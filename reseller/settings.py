@@ -214,7 +214,12 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
-        "form-action": [SELF, *env.list("CSP_FORM_ACTION", default=["https://checkout.stripe.com"])],
+        # A form that ends on a payment page redirects there: to Stripe's, or to the local double's.
+        "form-action": [
+            SELF,
+            env.str("STRIPE_API_BASE", "") or "https://checkout.stripe.com",
+            *env.list("CSP_FORM_ACTION", default=[]),
+        ],
     },
 }
 
