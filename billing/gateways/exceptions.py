@@ -1,13 +1,16 @@
-"""What can go wrong at a card processor, each with a sentence that a customer may read."""
+"""What can go wrong at a card processor; ``str(error)`` is a sentence for the customer, ``detail`` is for the log."""
+
+from billing.exceptions import BillingError
 
 
-class GatewayError(Exception):
-    """Base of every gateway failure; `sentence` is safe to show, `str()` is for the log."""
+class GatewayError(BillingError):
+    """Base of every gateway failure, and what an answer that we cannot use becomes."""
 
     sentence = "The card payment service answered with an error. Nothing was charged; please try again."
 
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail or self.sentence)
+        super().__init__(self.sentence)
+        self.detail = detail
 
 
 class GatewayUnavailable(GatewayError):
@@ -39,4 +42,4 @@ class FractionOfMinorUnit(GatewayError):
 
     def __init__(self, amount: object, currency: str, step: object) -> None:
         self.sentence = f"{amount} {currency} cannot be charged to a card: amounts go in steps of {step} {currency}."
-        super().__init__(self.sentence)
+        super().__init__()
