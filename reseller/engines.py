@@ -276,5 +276,3 @@ def run_checked(command: Sequence[str]) -> None:
     )
     if result.returncode:
         raise EngineError(f"{Path(command[0]).name} failed: {(result.stderr or result.stdout).strip()}")
-
-

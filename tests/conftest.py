@@ -1,0 +1,126 @@
+"""Fixtures of every test: real PostgreSQL and Valkey of this run's own, threads that race, and the cast.
+
+Use ``db`` (rolled back, acts as the application's role) wherever one connection is enough, ``committed_db`` when other
+threads or processes must see the data. ``transactional_db`` does not work: the application's role may not truncate.
+"""
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import redis
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+
+from tests.engines import Run, run
+
+pytest_plugins = ["tests.cast"] if importlib.util.find_spec("tests.cast") else []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the engines before xdist's workers need them; a run without workers starts them when first used."""
+    if getattr(session.config.option, "numprocesses", None) and run().is_owner:
+        run().start()
+
+
+def pytest_unconfigure() -> None:
+    """Stop what this process started."""
+    run().stop()
+
+
+@pytest.fixture(scope="session")
+def engines() -> Run:
+    """The running engines."""
+    engines = run()
+    engines.start()
+    return engines
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(engines: Run) -> None:
+    """Give this process a migrated database of its own instead of letting Django make one."""
+    engines.clone(engines.database)
+
+
+@pytest.fixture(autouse=True)
+def _empty_valkey() -> Iterator[None]:
+    """Leave nothing in Valkey (cache, broker, locks) for the next test."""
+    yield
+    if run().started:
+        with redis.Redis.from_url(run().redis_url) as client:
+            client.flushdb()
+
+
+@pytest.fixture
+def valkey(engines: Run) -> Iterator[redis.Redis]:
+    """This process' own, empty Valkey database; ask for it when a test uses cache or broker but no database."""
+    with redis.Redis.from_url(engines.redis_url) as client:
+        yield client
+
+
+@dataclass(frozen=True)
+class CommittedDatabase:
+    """A database in which commits stay until the test ends."""
+
+    url: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Environment with which a subprocess (manage.py, a worker) works in this database."""
+        return os.environ | {"DATABASE_URL": self.url, "DJANGO_SETTINGS_MODULE": "reseller.settings"}
+
+
+@pytest.fixture
+def committed_db(
+    engines: Run, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CommittedDatabase]:
+    """A fresh migrated database for one test: real commits, visible to threads and subprocesses."""
+    engines.clones += 1
+    name = f"{engines.database}_{engines.clones}"
+    engines.clone(name)
+    database = CommittedDatabase(engines.postgres.url_of(name))
+    monkeypatch.setenv("DATABASE_URL", database.url)
+    connections.close_all()
+    for alias in connections:
+        monkeypatch.setitem(connections.settings[alias], "NAME", name)
+    with django_db_blocker.unblock():
+        yield database
+        connections.close_all()
+    engines.drop(name)
+
+
+@pytest.fixture
+def run_together() -> Callable[[int, Callable[[int], Any]], list[Any]]:
+    """``run_together(n, fn)`` calls fn(0) … fn(n-1) in n threads that start at one moment.
+
+    Returns what each returned, or the exception that it raised, in order of the index. Needs ``committed_db``.
+    """
+    return race
+
+
+def race(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run ``work(index)`` in ``count`` threads at once; results or exceptions by index."""
+    barrier = threading.Barrier(count)
+    outcomes: list[Any] = [None] * count
+
+    def runner(index: int) -> None:
+        try:
+            barrier.wait(timeout=30)
+            outcomes[index] = work(index)
+        except Exception as error:
+            outcomes[index] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=runner, args=(index,), daemon=True) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    if any(thread.is_alive() for thread in threads):
+        raise TimeoutError("a racing thread did not end within 60 s; is it waiting for a lock that nobody frees?")
+    return outcomes

@@ -1,0 +1,191 @@
+"""The engines of one test run: PostgreSQL without fsync and Valkey, on free ports, in a directory of their own.
+
+The process that starts pytest owns them; xdist's workers find them through the environment. A migrated data directory
+is kept in .local/test-templates under a hash of everything that shaped it, so only the first run after a changed
+migration pays for migrating.
+"""
+
+import ast
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fcntl import LOCK_EX, flock
+from functools import cache
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from reseller.engines import EmbeddedPostgres, EmbeddedValkey, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATES = ROOT / ".local" / "test-templates"
+KEPT_TEMPLATES = 4
+PASSWORD = "test-engines"  # noqa: S105 - thrown away with the run
+VARIABLE = "TEST_ENGINES"  # carries directory and ports from the owner to workers
+
+
+@dataclass
+class Run:
+    """The engines of this run as this process sees them."""
+
+    directory: Path
+    postgres_port: int
+    valkey_port: int
+    is_owner: bool
+    started: bool = False
+    clones: int = 0
+    postgres: EmbeddedPostgres = field(init=False)
+    valkey: EmbeddedValkey = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.postgres = _postgres(self.directory, self.postgres_port)
+        self.valkey = EmbeddedValkey(
+            self.directory / "valkey",
+            log=self.directory / "valkey.log",
+            durable=False,
+            port=self.valkey_port,
+            password=PASSWORD,
+        )
+
+    @property
+    def worker(self) -> str:
+        """Name of this test process: gw0, gw1, … under xdist, else main."""
+        return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+    @property
+    def database(self) -> str:
+        """This process' own database."""
+        return f"test_{self.worker}"
+
+    @property
+    def database_url(self) -> str:
+        """URL of this process' own database."""
+        return self.postgres.url_of(self.database)
+
+    @property
+    def redis_url(self) -> str:
+        """URL of this process' own Valkey database."""
+        return self.valkey.url_of(int(self.worker.removeprefix("gw")) + 1 if self.worker != "main" else 0)
+
+    def start(self) -> None:
+        """Start both engines (the owner's part; a worker's find them running)."""
+        if self.started:
+            return
+        self.started = True
+        if not self.is_owner:
+            return
+        template = migrated_template()
+        subprocess.run(["cp", "-a", "--reflink=auto", template / "pgdata", self.postgres.data_dir], check=True)
+        self.postgres.launch()
+        self.valkey.launch()
+        self.postgres.wait_ready()
+        self.valkey.wait_ready()
+
+    def stop(self) -> None:
+        """Stop what this process owns and remove the run's directory."""
+        if not self.is_owner:
+            return
+        self.postgres.stop()
+        self.valkey.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def clone(self, name: str) -> None:
+        """Make database ``name`` as a copy of the migrated one."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        self._execute("CREATE DATABASE {} TEMPLATE reseller STRATEGY FILE_COPY", name)
+
+    def drop(self, name: str) -> None:
+        """Drop database ``name`` whoever still uses it."""
+        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+    def _execute(self, statement: str, name: str) -> None:
+        with psycopg.connect(self.postgres.url_of("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+@cache
+def run() -> Run:
+    """Return this process' view of the run; the first process of the run plans it, nothing starts yet."""
+    planned = os.environ.get(VARIABLE)
+    if planned:
+        directory, postgres_port, valkey_port = planned.split("|")
+        return Run(Path(directory), int(postgres_port), int(valkey_port), is_owner=False)
+    directory = tempfile.mkdtemp(prefix="reseller-tests-")
+    new = Run(Path(directory), free_port(), free_port(), is_owner=True)
+    os.environ[VARIABLE] = f"{directory}|{new.postgres_port}|{new.valkey_port}"
+    return new
+
+
+def migrated_template() -> Path:
+    """Return a directory with a migrated, stopped data directory for this state of the code; build it when missing."""
+    TEMPLATES.mkdir(parents=True, exist_ok=True)
+    wanted = TEMPLATES / _fingerprint()
+    with (TEMPLATES / "lock").open("w") as lock:
+        flock(lock, LOCK_EX)  # runs that start together build it once
+        if not wanted.exists():
+            _build_template(wanted)
+        os.utime(wanted)
+        kept = sorted((path for path in TEMPLATES.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+        for old in kept[:-KEPT_TEMPLATES]:
+            shutil.rmtree(old, ignore_errors=True)
+    return wanted
+
+
+def _build_template(target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=TEMPLATES) as scratch:
+        server = _postgres(Path(scratch), free_port())
+        environment = os.environ | {
+            "READ_ENV_FILES": "false",
+            "ENVIRONMENT": "test",
+            "DJANGO_SETTINGS_MODULE": "reseller.settings",
+            "DATABASE_URL": server.start(),
+        }
+        command = [sys.executable, "manage.py", "setup_database", "--verbosity", "0"]
+        try:
+            result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        finally:
+            server.stop()
+        if result.returncode:
+            raise RuntimeError(f"setup_database failed:\n{result.stderr}")
+        target.mkdir()
+        os.rename(server.data_dir, target / "pgdata")
+
+
+def _postgres(directory: Path, port: int) -> EmbeddedPostgres:
+    return EmbeddedPostgres(
+        directory / "pgdata", log=directory / "postgres.log", durable=False, port=port, password=PASSWORD
+    )
+
+
+def _fingerprint() -> str:
+    """Hash of the migrations, what they import of ours, and what runs them."""
+    digest = hashlib.sha256()
+    for path in sorted({*_shaping_files()}):
+        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _shaping_files() -> Iterator[Path]:
+    yield from (ROOT / "requirements.lock", ROOT / "reseller/settings.py", ROOT / "reseller/engines.py")
+    yield ROOT / "reseller/management/commands/setup_database.py"
+    for migration in ROOT.glob("*/migrations/*.*"):
+        if migration.suffix not in {".py", ".sql"}:
+            continue
+        yield migration
+        if migration.suffix == ".py":
+            yield from _own_imports(migration)
+
+
+def _own_imports(source: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(source.read_text())):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            module = ROOT / Path(*str(name).split("."))
+            yield from (path for path in (module.with_suffix(".py"), module / "__init__.py") if path.exists())
