@@ -26,7 +26,7 @@ from reseller.engines import EmbeddedPostgres, EmbeddedValkey, free_port
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / ".local" / "test-templates"
 KEPT_TEMPLATES = 4
-PASSWORD = "test-engines"  # noqa: S105 - thrown away with the run
+PASSWORD = "test-engines"  # thrown away with the run
 VARIABLE = "TEST_ENGINES"  # carries directory and ports from the owner to workers
 
 

@@ -34,7 +34,7 @@ def test_the_application_acts_as_a_role_without_power(db):
 )
 def test_truncate_and_ddl_are_out_of_reach(db, statement):
     with (
-        pytest.raises(ProgrammingError, match="permission denied|must be owner"),
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
         transaction.atomic(),
         connection.cursor() as cursor,
     ):
