@@ -1,0 +1,16 @@
+"""SMPP 3.4 over asyncio: the portal's own session layer on the `smpp34` codec. It knows nothing of Django or databases.
+
+| module | holds |
+|---|---|
+| `smpp.text` | how a text becomes parts: `segment` counts, `encode_parts` makes what is sent, `decode_payload` reads it back |
+| `smpp.pdu` | the messages as plain values (`Submit`, `Deliver`, `SubmitAnswer`), `Status`, encoding and decoding |
+| `smpp.receipts` | delivery receipts: `parse_receipt`, `format_receipt` |
+| `smpp.link` | what both sides of a connection share: framing, window, keep-alive, time-outs, closing |
+| `smpp.client` | `ClientSession`, a bound session to a carrier |
+| `smpp.server` | `SmppServer`, to which clients bind |
+| `smpp.simulator` | a carrier for development and tests; its journal (`smpp.journal`) survives being killed |
+
+Two promises hold this layer together. A request ends as an answer, as `NotSent` (it was certainly not written: send it
+again) or as `AnswerLost` (it may have been: never send it again blindly). And what a carrier delivers is acknowledged
+only after the application has returned from storing it.
+"""
