@@ -68,7 +68,7 @@ class State:
             del self.deliveries[key], self.events[key]
         finished = [key for key, session in self.sessions.items() if session["status"] != "open"]
         for key in finished[:-KEEP_SESSIONS]:
-            intent_id = self.sessions.pop(key).get("_intent_id")
+            intent_id = self.sessions.pop(key).get("_intent_id", "")
             self.intents.pop(intent_id, None)
             for charge_id in [c["id"] for c in self.charges.values() if c["payment_intent"] == intent_id]:
                 del self.charges[charge_id]

@@ -53,16 +53,17 @@ class Courier:
             return
         for event_id in self.pending():
             if self.state.deliveries[event_id].next_at <= time.time() and event_id not in self._under_way:
-                task = asyncio.create_task(self._attempt(event_id))
-                self._under_way[event_id] = task
-                task.add_done_callback(lambda _task, key=event_id: self._under_way.pop(key, None))
+                self._under_way[event_id] = asyncio.create_task(self._attempt(event_id))
 
     def pending(self) -> list[str]:
         """Ids of the events that the portal has not taken yet, oldest first."""
         return [key for key, delivery in self.state.deliveries.items() if not delivery.delivered_at]
 
     async def _attempt(self, event_id: str) -> None:
-        await self.send(event_id)
+        try:
+            await self.send(event_id)
+        finally:
+            del self._under_way[event_id]
         delivery = self.state.deliveries[event_id]
         if not delivery.delivered_at:
             delivery.next_at = time.time() + PAUSES[min(delivery.attempts, len(PAUSES)) - 1]
