@@ -6,5 +6,11 @@ from accounts.urls import log_in_patterns
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include(log_in_patterns)),
+    path("", include("reseller.health_views")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "reseller.errors.bad_request"
+handler403 = "reseller.errors.permission_denied"
+handler404 = "reseller.errors.page_not_found"
+handler500 = "reseller.errors.server_error"
