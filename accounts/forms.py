@@ -1,7 +1,8 @@
-"""SETTINGS: one's own name, e-mail, the account's contact and time zone; one's password."""
+"""Log-in and password reset; SETTINGS: one's name and e-mail, the account's contact and time zone, one's password."""
 
 from typing import Any
 
+from allauth.account.forms import LoginForm, ResetPasswordForm, ResetPasswordKeyForm
 from django import forms
 from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
@@ -9,6 +10,44 @@ from django.core.exceptions import ValidationError
 from accounts.countries import time_zone_choices
 from accounts.models import Account, User
 from accounts.services.users import login_taken
+
+
+class LogInForm(LoginForm):
+    """Log in with e-mail or login name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "E-mail or login name"
+        self.fields["login"].widget.attrs = {"autocomplete": "username", "autofocus": True, "autocapitalize": "none"}
+        self.fields["password"].help_text = ""  # the link to the reset stands under the form
+        self.fields["remember"].label = "Stay logged in on this device"
+        _drop_placeholders(self)
+
+
+class AskResetForm(ResetPasswordForm):
+    """First step of a password reset: whose."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "E-mail"
+        _drop_placeholders(self)
+
+
+class ResetForm(ResetPasswordKeyForm):
+    """Last step of a password reset: the new password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["password1"].label = "New password"
+        self.fields["password1"].help_text = password_validation.password_validators_help_text_html()
+        self.fields["password2"].label = "New password again"
+        _drop_placeholders(self)
+
+
+def _drop_placeholders(form: forms.BaseForm) -> None:
+    """A placeholder that repeats the label vanishes when one types and is too pale to read."""
+    for field in form.fields.values():
+        field.widget.attrs.pop("placeholder", None)
 
 
 class ProfileForm(forms.Form):
@@ -19,6 +58,13 @@ class ProfileForm(forms.Form):
         label="Your e-mail",
         max_length=254,
         help_text="You log in with it, and receipts and notices are sent to it.",
+    )
+    current_password = forms.CharField(
+        label="Your current password",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        help_text="Only needed to change the e-mail.",
     )
     contact_name = forms.CharField(
         label="Contact name of the account", max_length=100, help_text="The person responsible for this account."
@@ -47,6 +93,13 @@ class ProfileForm(forms.Form):
         if login_taken(email, but=self.user):
             raise ValidationError(f"{email} is already used by someone on this portal; enter another e-mail.")
         return email
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        changes_email = data.get("email", self.user.email) != self.user.email
+        if changes_email and not self.user.check_password(data.get("current_password") or ""):
+            self.add_error("current_password", "To change the e-mail, enter the password that you log in with now.")
+        return data
 
     def account_details(self) -> dict[str, str]:
         """What changes on the account; empty for someone who may not manage it."""

@@ -1,5 +1,6 @@
 """Reads that say who may see which account."""
 
+from django.db.models import Q
 from django.http import Http404
 
 from accounts.models import Account, Membership, User
@@ -13,6 +14,13 @@ def get_membership_for(user: User, code: str = "") -> Membership | None:
         if chosen is not None:
             return chosen
     return memberships.first()
+
+
+def find_user_by_login(login: str) -> User | None:
+    """The user with that e-mail or login name, whatever its case; None when there is none."""
+    if not login:
+        return None
+    return User.objects.filter(Q(email__iexact=login) | Q(username__iexact=login)).order_by("pk").first()
 
 
 def get_child_for(account: Account, code: str) -> Account:

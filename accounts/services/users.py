@@ -1,10 +1,18 @@
 """People: making them, giving them a place in the tree."""
 
+import secrets
+from datetime import timedelta
+
+from axes.utils import reset as unlock
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts.exceptions import EmailTaken
 from accounts.models import Account, Membership, User
+from accounts.selectors import get_membership_for
 from accounts.services import audit
+from accounts.services.accounts import get_platform
+from accounts.services.mail import queue_mail
 
 
 @transaction.atomic
@@ -48,10 +56,18 @@ def change_login(*, user: User, account: Account, email: str, name: str, actor: 
     email = email.strip()
     if login_taken(email, but=user):
         raise EmailTaken(f"{email} is already used by someone on this portal; enter another e-mail.")
+    old_email = user.email
     if user.username == user.email:
         user.username = email
     user.email, user.name = email, name
     user.save(update_fields=["email", "username", "name"])
+    if old_email != email:  # whoever reads the old address must hear of it, in case it was not the owner
+        queue_mail(
+            key=f"email-changed:{secrets.token_urlsafe(12)}",
+            to=old_email,
+            template="accounts/mail/email_changed",
+            context={"user": user, "old_email": old_email},
+        )
     audit.record(account=account, actor=actor, action="user.updated", subject=account.code, user=user.pk)
     return user
 
@@ -62,3 +78,23 @@ def set_password(*, user: User, account: Account, password: str, actor: User | N
     user.set_password(password)
     user.save(update_fields=["password"])
     audit.record(account=account, actor=actor, action="user.password_set", subject=account.code, user=user.pk)
+
+
+@transaction.atomic
+def reset_password(*, user: User, password: str) -> None:
+    """Set the password of someone who proved by mail that they are ``user``; ends a lock-out by wrong passwords."""
+    membership = get_membership_for(user)
+    account = membership.account if membership else get_platform()
+    set_password(user=user, account=account, password=password, actor=user)
+    unlock(username=user.username.lower())
+
+
+@transaction.atomic
+def request_password_reset(*, user: User, email: str, url: str) -> None:
+    """Queue the mail with the link. By the outbox, as waiting for the mail server would tell who is known here."""
+    queue_mail(
+        key=f"password-reset:{secrets.token_urlsafe(12)}",
+        to=email,
+        template="accounts/mail/password_reset",
+        context={"user": user, "url": url, "lifetime": timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)},
+    )
