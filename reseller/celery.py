@@ -1,11 +1,35 @@
 """The Celery application. Tasks carry ids and chunks, never message bodies (docs/message-way.md)."""
 
 import os
+import signal
+from typing import Any
 
 from celery import Celery
+from celery.signals import beat_init, worker_process_init, worker_ready
+
+from reseller import health
+from reseller.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reseller.settings")
 
 app = Celery("reseller")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_process_init.connect
+def _end_with_the_worker(**_: Any) -> None:
+    """A worker killed by -9 would leave its pool behind, holding tasks that nobody reports on."""
+    die_with_parent(signal.SIGKILL)
+
+
+@worker_ready.connect
+def _prove_the_worker(sender: Any, **_: Any) -> None:
+    """Be healthy from the start instead of after beat's first round."""
+    for queue in sender.app.amqp.queues.consume_from:
+        health.renew(health.QUEUE_KEY.format(queue=queue))
+
+
+@beat_init.connect
+def _prove_beat(**_: Any) -> None:
+    health.renew(health.BEAT_KEY)

@@ -1,6 +1,7 @@
 """Start child processes that cannot outlive their parent, and end them with everything they started."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -23,6 +24,9 @@ _DROP_ROOT = (
 )
 
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
 class MissingToolError(Exception):
     """A program of the operating system is not installed; the text says which and how to get it."""
 
@@ -41,6 +45,11 @@ def wrap(command: Sequence[str], *, death_signal: str | None = "TERM", drop_root
     if setpriv is None:
         raise MissingToolError("setpriv is missing. Install it with: apt-get install -y util-linux")
     return [setpriv, *options, "--", *command]
+
+
+def die_with_parent(number: int) -> None:
+    """Ask the kernel to send this process ``number`` when its parent dies (for children that a library forks)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def spawn(

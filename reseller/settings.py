@@ -8,6 +8,8 @@ import environ
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from reseller.health import HEARTBEAT_INTERVAL, QUEUES
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -150,12 +152,26 @@ CELERY_TASK_ROUTES = {
     "billing.tasks.*": {"queue": "billing"},
 }
 CELERY_TIMEZONE = "UTC"
+# Declared here and copied into the database by the scheduler; staff may change the copies in the admin.
+CELERY_BEAT_SCHEDULE = {
+    f"heartbeat-{queue}": {
+        "task": "reseller.tasks.heartbeat",
+        "schedule": HEARTBEAT_INTERVAL,
+        "args": [queue],
+        "options": {"queue": queue, "expires": 2 * HEARTBEAT_INTERVAL},
+    }
+    for queue in QUEUES
+} | {
+    "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60},
+}
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- Log-in ------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+# The login name is unique whatever its case, by a constraint over lower(username), which the check does not see.
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
@@ -178,15 +194,24 @@ ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
 ACCOUNT_SESSION_REMEMBER = None
 # django-axes throttles log-ins; allauth's own limits stay for password reset.
 ACCOUNT_RATE_LIMITS = {"login": False, "login_failed": False}
+# A reset asked for an unknown e-mail sends nothing; nobody can sign up here.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.LogInForm",
+    "reset_password": "accounts.forms.AskResetForm",
+    "reset_password_from_key": "accounts.forms.ResetForm",
+}
+PASSWORD_RESET_TIMEOUT = 4 * 60 * 60  # seconds; the pages and the mail say four hours
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "account_login"
 AXES_FAILURE_LIMIT = env.int("AXES_FAILURE_LIMIT", 8)
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_LOCKOUT_TEMPLATE = "account/locked.html"
+AXES_LOCKOUT_CALLABLE = "accounts.lockout.locked_response"
+AXES_USERNAME_CALLABLE = "accounts.lockout.login_of"
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
-AXES_USERNAME_FORM_FIELD = "login"
 AXES_IPWARE_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", 0)
 AXES_VERBOSE = False
 
@@ -202,6 +227,7 @@ SESSION_COOKIE_SECURE = _HTTPS
 CSRF_COOKIE_SECURE = _HTTPS
 SESSION_COOKIE_AGE = 60 * 60 * 24 * 14
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "reseller.errors.csrf_failure"
 CONTENT_SECURITY_POLICY = {
     "EXCLUDE_URL_PREFIXES": ["/admin/"],  # django-unfold needs inline code of its own
     "DIRECTIVES": {

@@ -4,7 +4,6 @@ Use ``db`` (rolled back, acts as the application's role) wherever one connection
 threads or processes must see the data. ``transactional_db`` does not work: the application's role may not truncate.
 """
 
-import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -18,13 +17,13 @@ from pytest_django import DjangoDbBlocker
 
 from tests.engines import Run, run
 
-pytest_plugins = ["tests.cast"] if importlib.util.find_spec("tests.cast") else []
+pytest_plugins = ["tests.cast"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the engines before xdist's workers need them; a run without workers starts them when first used."""
     if getattr(session.config.option, "numprocesses", None) and run().is_owner:
-        run().start()
+        _start(run())
 
 
 def pytest_unconfigure() -> None:
@@ -36,8 +35,16 @@ def pytest_unconfigure() -> None:
 def engines() -> Run:
     """The running engines."""
     engines = run()
-    engines.start()
+    _start(engines)
     return engines
+
+
+def _start(engines: Run) -> None:
+    """Without engines every other test would fail for the same reason, so the first failure ends the run."""
+    try:
+        engines.start()
+    except Exception as error:
+        pytest.exit(f"The engines of the tests did not start: {error}", returncode=2)
 
 
 @pytest.fixture(scope="session")

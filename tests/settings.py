@@ -2,7 +2,7 @@
 
 import os
 
-from tests.engines import run
+from tests.engines import ROOT, run
 
 _RUN = run()
 # Set before the portal's settings are read: nothing of this checkout's .env or .local/run.env may reach a test.
@@ -19,6 +19,7 @@ os.environ.update(
         "STRIPE_WEBHOOK_SECRET": "whsec_for_tests_only",
         "STRIPE_API_BASE": "http://127.0.0.1:9",  # nothing answers there: a test that reaches out fails
         "EMAIL_URL": "memorymail://",
+        "STATIC_ROOT": str(ROOT / "static"),  # exists, so that whitenoise does not warn
         "LOG_LEVEL": "WARNING",
     }
 )

@@ -1,0 +1,110 @@
+"""Which process of the portal is alive, as each of them proves it: plain checks without Django, in milliseconds.
+
+Long-running processes leave keys in Valkey that expire unless renewed. Beat's tasks renew a queue's key in the worker
+that consumes it, so the key proves beat, broker and worker at once.
+"""
+
+import os
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+import redis
+
+BEAT_KEY = "health:beat"
+QUEUE_KEY = "health:queue:{queue}"
+# run_connectors stands below this room and writes through Django's cache: cache.set("health:connectors", …).
+CONNECTORS_KEY = ":1:health:connectors"
+HEARTBEAT_INTERVAL = 5  # seconds
+KEY_LIFETIME = 30  # seconds; a worker busy with one long task is not dead yet
+QUEUES = ("dispatch", "settle", "default", "accept", "billing")
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"  # that of settings.py
+TIMEOUT = 3.0  # seconds
+
+
+class UnhealthyError(Exception):
+    """A process does not prove that it works; the text says what was missing."""
+
+
+def renew(key: str, *, client: redis.Redis | None = None) -> None:
+    """Say for another KEY_LIFETIME seconds that the owner of ``key`` is alive."""
+    if client is not None:
+        client.set(key, "1", ex=KEY_LIFETIME)
+        return
+    with _client() as own:
+        own.set(key, "1", ex=KEY_LIFETIME)
+
+
+def forget_all() -> None:
+    """Drop what processes of an earlier run proved."""
+    with _client() as client:
+        client.delete(BEAT_KEY, CONNECTORS_KEY, *(QUEUE_KEY.format(queue=queue) for queue in QUEUES))
+
+
+def check_key(key: str) -> None:
+    """Raises UnhealthyError unless ``key`` was renewed lately."""
+    try:
+        with _client() as client:
+            found = client.exists(key)
+    except redis.RedisError as error:
+        raise UnhealthyError(f"Valkey does not answer: {error}") from error
+    if not found:
+        raise UnhealthyError(f"{key} was not renewed in the last {KEY_LIFETIME} s")
+
+
+def check_queues(*queues: str) -> None:
+    """Raises UnhealthyError unless every one of ``queues`` has a working consumer."""
+    for queue in queues:
+        check_key(QUEUE_KEY.format(queue=queue))
+
+
+def check_http(url: str) -> None:
+    """Raises UnhealthyError unless ``url`` (http only) answers 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - our own address
+            if answer.status != 200:
+                raise UnhealthyError(f"{url} answers {answer.status}")
+    except urllib.error.HTTPError as error:
+        raise UnhealthyError(f"{url} answers {error.code}: {error.read(200).decode(errors='replace')}") from error
+    except OSError as error:
+        raise UnhealthyError(f"{url} does not answer: {error}") from error
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises UnhealthyError unless something accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout=TIMEOUT).close()
+    except OSError as error:
+        raise UnhealthyError(f"nothing accepts connections on {host}:{port}") from error
+
+
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        os.environ.get("REDIS_URL", DEFAULT_REDIS_URL), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+    )
+
+
+def _check_web() -> None:
+    # Inside the container or machine the web process always speaks plain HTTP on this port.
+    check_http(f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/health/ready/")
+
+
+def _check_simulator() -> None:
+    check_port(os.environ.get("SIMULATOR_HOST", "127.0.0.1"), int(os.environ.get("SIMULATOR_PORT", "2775")))
+
+
+def _check_stripe_double() -> None:
+    check_http(os.environ["STRIPE_API_BASE"].rstrip("/") + "/health")
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "web": _check_web,
+    "worker-dispatch": lambda: check_queues("dispatch"),
+    "worker-settle": lambda: check_queues("settle"),
+    "worker-default": lambda: check_queues("default", "accept", "billing"),
+    "beat": lambda: check_key(BEAT_KEY),
+    "connectors": lambda: check_key(CONNECTORS_KEY),
+    "simulator": _check_simulator,
+    "stripe-double": _check_stripe_double,
+}
