@@ -25,3 +25,7 @@ class NoPrice(BillingError):
 
 class NotAllowed(BillingError):
     """The account's billing terms do not offer this."""
+
+
+class TopUpRefused(BillingError):
+    """The amount is not one that the account may add now."""

@@ -1,10 +1,13 @@
 """Reads of money, scoped to accounts."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
+from django.http import Http404
+
 from accounts.models import Account
-from billing.models import BillingTerms, LedgerAccount
+from billing.models import BillingTerms, LedgerAccount, LedgerEntry, TopUp
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,29 @@ def balance_of(account: Account) -> Balance:
         credit_limit=credit,
         currency=account.currency,
     )
+
+
+def get_topup_for(account: Account, code: str) -> TopUp:
+    """The account's top-up with that code; anything else is 404, as if it did not exist."""
+    found = TopUp.objects.filter(account=account, code=code).select_related("account", "created_by").first()
+    if found is None:
+        raise Http404("No such top-up.")
+    return found
+
+
+def open_topups_of(account: Account, now: datetime) -> list[TopUp]:
+    """Payment pages of the account that can still be paid, newest first."""
+    pending = TopUp.objects.filter(account=account, state=TopUp.State.PENDING, expires_at__gt=now)
+    return list(pending.exclude(session_id="").order_by("-created_at"))
+
+
+def balance_after(topup: TopUp) -> Decimal | None:
+    """The wallet's balance right after the top-up was credited; None before."""
+    if topup.transaction_id is None:
+        return None
+    entry = LedgerEntry.objects.filter(
+        transaction=topup.transaction_id,
+        ledger_account__owner=topup.account_id,
+        ledger_account__kind=LedgerAccount.Kind.WALLET,
+    ).first()
+    return entry.balance_after if entry else None
