@@ -163,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     for queue in QUEUES
 } | {
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60},
+    "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expires": 60}},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
