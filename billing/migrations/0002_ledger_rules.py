@@ -7,7 +7,7 @@ from django.db import migrations
 # but has no right to write a balance itself.
 RULES = """
 CREATE FUNCTION billing_entry_apply() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, public, pg_temp AS $$
+    SET search_path = public, pg_temp AS $$
 DECLARE
     moved record;
     header record;

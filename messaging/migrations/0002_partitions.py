@@ -34,7 +34,7 @@ $$;
 
 -- Makes the months' partitions that are missing; as the owner, because the application's role may not create tables.
 CREATE FUNCTION messaging_ensure_partitions(first date, last date) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = pg_catalog, public, pg_temp AS $$
+    SET search_path = public, pg_temp AS $$
 DECLARE
     parent text;
     month date;
