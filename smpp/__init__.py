@@ -2,7 +2,7 @@
 
 | module | holds |
 |---|---|
-| `smpp.text` | how a text becomes parts: `segment` counts, `encode_parts` makes what is sent, `decode_payload` reads it back |
+| `smpp.text` | how a text becomes parts: `segment` counts, `encode_parts` encodes, `decode_payload` reads back |
 | `smpp.pdu` | the messages as plain values (`Submit`, `Deliver`, `SubmitAnswer`), `Status`, encoding and decoding |
 | `smpp.receipts` | delivery receipts: `parse_receipt`, `format_receipt` |
 | `smpp.link` | what both sides of a connection share: framing, window, keep-alive, time-outs, closing |

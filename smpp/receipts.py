@@ -1,0 +1,141 @@
+"""Delivery receipts: what a carrier says became of a message.
+
+SMPP 3.4, appendix B leaves the text form to the carrier; nearly all write "id:… sub:… dlvrd:… submit date:… done date:…
+stat:… err:… text:…" with their own capitals and spaces. The optional parameters receipted_message_id, message_state and
+network_error_code (5.3.2) say the same without doubt and win when both are there.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from smpp.pdu import Deliver
+from smpp.text import decode_payload
+
+TLV_RECEIPTED_MESSAGE_ID: Final = 0x001E
+TLV_NETWORK_ERROR_CODE: Final = 0x0423
+TLV_MESSAGE_STATE: Final = 0x0427
+ESM_CLASS_RECEIPT: Final = 0x04
+_DATA_CODING_LATIN_1: Final = 0x03
+_ESM_CLASS_TYPE: Final = 0x3C
+_RECEIPT_TYPES: Final = {0x04, 0x20}  # SMSC delivery receipt, intermediate notification (5.2.12)
+
+
+class ReceiptStatus(StrEnum):
+    """The states of a message by their short names in receipts (appendix B, table B-2)."""
+
+    ENROUTE = "ENROUTE"
+    DELIVERED = "DELIVRD"
+    EXPIRED = "EXPIRED"
+    DELETED = "DELETED"
+    UNDELIVERABLE = "UNDELIV"
+    ACCEPTED = "ACCEPTD"
+    UNKNOWN = "UNKNOWN"
+    REJECTED = "REJECTD"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing else can follow for the message."""
+        return self not in (ReceiptStatus.ENROUTE, ReceiptStatus.ACCEPTED, ReceiptStatus.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One receipt. `carrier_id` is "" when the carrier sent none; `done_at` is UTC; `raw` is the text as received."""
+
+    carrier_id: str
+    status: ReceiptStatus
+    error_code: str
+    done_at: datetime | None
+    raw: str
+
+
+_BY_STATE: Final = {
+    1: ReceiptStatus.ENROUTE,
+    2: ReceiptStatus.DELIVERED,
+    3: ReceiptStatus.EXPIRED,
+    4: ReceiptStatus.DELETED,
+    5: ReceiptStatus.UNDELIVERABLE,
+    6: ReceiptStatus.ACCEPTED,
+    7: ReceiptStatus.UNKNOWN,
+    8: ReceiptStatus.REJECTED,
+}
+_STATE_OF: Final = {status: state for state, status in _BY_STATE.items()}
+# Carriers abbreviate differently ("DELIVERED", "UNDELIVERED", "FAILED"); four letters tell them all apart.
+_BY_PREFIX: Final = {status.value[:4]: status for status in ReceiptStatus} | {"FAIL": ReceiptStatus.UNDELIVERABLE}
+_FIELD: Final = re.compile(r"\b(id|stat|err|done[ _]?date)\s*:\s*([^\s:]*)(?=\s|$)", re.IGNORECASE)
+_TEXT: Final = re.compile(r"\btext\s*:", re.IGNORECASE)
+_DATES: Final = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"}
+
+
+def parse_receipt(deliver: Deliver) -> Receipt | None:
+    """Read a deliver_sm as a receipt; None when it is an ordinary inbound message. Never raises.
+
+    A receipt is what esm_class says is one, or what names a receipted message id. Dates carry no zone and are read as
+    UTC; an unreadable date is None, an unreadable state UNKNOWN.
+    """
+    tlvs = deliver.tlvs
+    if deliver.esm_class & _ESM_CLASS_TYPE not in _RECEIPT_TYPES and TLV_RECEIPTED_MESSAGE_ID not in tlvs:
+        return None
+    # Under data_coding 0 carriers write receipts in ASCII, not in GSM-7: an "_" of an id must stay one.
+    data_coding = deliver.data_coding or _DATA_CODING_LATIN_1
+    raw = decode_payload(data_coding, deliver.esm_class, deliver.payload)[0].replace("\0", "")
+    fields = _fields(raw)
+    named_id = tlvs.get(TLV_RECEIPTED_MESSAGE_ID, b"").partition(b"\0")[0].decode("latin-1").strip()
+    return Receipt(
+        carrier_id=named_id or fields.get("id", ""),
+        status=_status(tlvs.get(TLV_MESSAGE_STATE, b""), fields.get("stat", "")),
+        error_code=fields.get("err", "") or _network_error(tlvs.get(TLV_NETWORK_ERROR_CODE, b"")),
+        done_at=_date(fields.get("donedate", "")),
+        raw=raw,
+    )
+
+
+def format_receipt(receipt: Receipt, *, source: str, destination: str, submitted_at: datetime, text: str) -> Deliver:
+    """Write the deliver_sm with which a carrier says `receipt`, in text and in optional parameters.
+
+    `source` is the number the message went to, `destination` its sender; of `text` the first 20 characters are quoted.
+    """
+    done_at = receipt.done_at or submitted_at
+    delivered = "001" if receipt.status is ReceiptStatus.DELIVERED else "000"
+    line = (
+        f"id:{receipt.carrier_id} sub:001 dlvrd:{delivered} submit date:{submitted_at:%y%m%d%H%M%S}"
+        f" done date:{done_at:%y%m%d%H%M%S} stat:{receipt.status} err:{receipt.error_code} text:{text[:20]}"
+    )
+    return Deliver(
+        source=source,
+        destination=destination,
+        payload=line.encode("ascii", "replace"),
+        esm_class=ESM_CLASS_RECEIPT,
+        tlvs={
+            TLV_RECEIPTED_MESSAGE_ID: receipt.carrier_id.encode() + b"\0",
+            TLV_MESSAGE_STATE: bytes((_STATE_OF[receipt.status],)),
+        },
+    )
+
+
+def _fields(raw: str) -> dict[str, str]:
+    """Find the fields before the quoted text, which may itself contain anything."""
+    end = _TEXT.search(raw)
+    found = _FIELD.findall(raw[: end.start()] if end else raw)
+    return {re.sub("[ _]", "", name.lower()): value for name, value in reversed(found)}
+
+
+def _status(state: bytes, word: str) -> ReceiptStatus:
+    if len(state) == 1 and state[0] in _BY_STATE:
+        return _BY_STATE[state[0]]
+    return _BY_PREFIX.get(word.upper()[:4], ReceiptStatus.UNKNOWN)
+
+
+def _network_error(value: bytes) -> str:
+    """Read network_error_code: one octet for the kind of network, two for its number."""
+    return f"{int.from_bytes(value[1:], 'big'):03d}" if len(value) == 3 else ""
+
+
+def _date(digits: str) -> datetime | None:
+    try:
+        return datetime.strptime(digits, _DATES[len(digits)]).replace(tzinfo=UTC)
+    except (KeyError, ValueError):
+        return None
