@@ -180,8 +180,8 @@ def address(text: str) -> Address:
 
 def encode_submit(submit: Submit, source: Address, destination: Address, sequence: int) -> bytes:
     """Encode a submit_sm; raises PduError when a field does not fit SMPP 3.4, 4.4.1."""
-    _check_address("The sender", source, 11 if source.ton == 5 else 20, Status.ESME_RINVSRCADR)
-    _check_address("The recipient", destination, 20, Status.ESME_RINVDSTADR)
+    _check_address("The sender", source.text, 11 if source.ton == 5 else 20, Status.ESME_RINVSRCADR)
+    _check_address("The recipient", destination.text, 20, Status.ESME_RINVDSTADR)
     if not destination.text:
         raise PduError("The recipient is empty.", Status.ESME_RINVDSTADR)
     if len(submit.validity_period) not in (0, 16):
@@ -218,6 +218,8 @@ def encode_submit(submit: Submit, source: Address, destination: Address, sequenc
 def decode_submit(pdu: bytes) -> Submit:
     """Decode a whole submit_sm; raises PduError with the status to answer when it is broken."""
     sm = _decode(pdu, SubmitSm)
+    _check_address("The sender", sm.source_addr, 20, Status.ESME_RINVSRCADR)
+    _check_address("The recipient", sm.destination_addr, 20, Status.ESME_RINVDSTADR)
     tlvs = tuple((tlv.tag, bytes(tlv.value)) for tlv in sm.tlvs)
     payload = sm.short_message or next((value for tag, value in tlvs if tag == TLV_MESSAGE_PAYLOAD), b"")
     return Submit(
@@ -235,8 +237,8 @@ def decode_submit(pdu: bytes) -> Submit:
 def encode_deliver(deliver: Deliver, sequence: int) -> bytes:
     """Encode a deliver_sm; raises PduError when a field does not fit."""
     source, target = address(deliver.source), address(deliver.destination)
-    _check_address("The sender", source, 20, Status.ESME_RINVSRCADR)
-    _check_address("The recipient", target, 20, Status.ESME_RINVDSTADR)
+    _check_address("The sender", source.text, 20, Status.ESME_RINVSRCADR)
+    _check_address("The recipient", target.text, 20, Status.ESME_RINVDSTADR)
     payload, tlvs = deliver.payload, [Tlv(tag, value) for tag, value in deliver.tlvs.items()]
     if len(payload) > 254:
         tlvs.append(Tlv(TLV_MESSAGE_PAYLOAD, payload))
@@ -328,8 +330,7 @@ def _international(text: str, ton: int) -> str:
     return f"+{text}" if ton == 1 and text.isdigit() else text
 
 
-def _check_address(name: str, value: Address, limit: int, status: int) -> None:
-    text = value.text
+def _check_address(name: str, text: str, limit: int, status: int) -> None:
     if not text.isascii() or not text.isprintable():
         raise PduError(f"{name} {text!r} may have printable ASCII characters only.", status)
     if len(text) > limit:
