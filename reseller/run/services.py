@@ -1,0 +1,90 @@
+"""The processes of the portal, by the names under which docker-compose.yml runs them too."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from reseller import health
+from reseller.engines import Engine
+from reseller.processes import spawn
+from reseller.run.config import BASE_DIR, HOST, Config
+
+# Queues of each worker and how many tasks it runs at once. Dispatch is one at a time: it orders what is sent.
+WORKERS = {
+    "worker-dispatch": ("dispatch", 1),
+    "worker-settle": ("settle", 2),
+    "worker-default": ("default,accept,billing", 2),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One supervised process: how to start it, how to know that it works, how to ask it to end."""
+
+    name: str
+    launch: Callable[[], "subprocess.Popen[bytes]"]
+    check: Callable[[], None]
+    log: Path
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+def engine_service(name: str, engine: Engine) -> Service:
+    """An embedded engine as a service."""
+    return Service(name, engine.launch, engine.ping, engine.log, engine.stop_signal)
+
+
+def portal_services(config: Config, environment: Mapping[str, str]) -> list[Service]:
+    """Every process of the portal, without the engines."""
+    commands = {"web": _web_command(config)}
+    commands |= {name: _worker_command(name, *worker) for name, worker in WORKERS.items()}
+    commands["beat"] = ["-m", "celery", "--quiet", "-A", "reseller", "beat", "--loglevel", "WARNING", "--pidfile", ""]
+    commands["connectors"] = ["manage.py", "run_connectors"]
+    if config.is_development:
+        commands["simulator"] = ["manage.py", "run_simulator", "--state", str(config.local_dir / "simulator")]
+    if config.has_stripe_double:
+        state = str(config.local_dir / "stripe-double.json")
+        commands["stripe-double"] = [
+            "-m",
+            "reseller.stripe_double",
+            "--port",
+            str(config.double_port),
+            "--state",
+            state,
+        ]
+    return [_service(name, [sys.executable, *command], config, environment) for name, command in commands.items()]
+
+
+def _service(name: str, command: list[str], config: Config, environment: Mapping[str, str]) -> Service:
+    log = config.logs / f"{name}.log"
+    launch = partial(spawn, command, log=log, env=environment, cwd=BASE_DIR)
+    return Service(name, launch, health.CHECKS[name], log)
+
+
+def _web_command(config: Config) -> list[str]:
+    options = ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--preload"]
+    options += ["--graceful-timeout", "5", "--timeout", "60", "--log-level", "warning"]
+    return ["-m", "gunicorn", "reseller.wsgi", "--bind", f"{HOST}:{config.port}", *options]
+
+
+def _worker_command(name: str, queues: str, concurrency: int) -> list[str]:
+    # Gossip and mingle let workers talk among themselves, which nothing here needs and which delays the start.
+    options = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    command = [
+        "-m",
+        "celery",
+        "--quiet",
+        "-A",
+        "reseller",
+        "worker",
+        "-Q",
+        queues,
+        "-c",
+        str(concurrency),
+        "-n",
+        f"{name}@%h",
+    ]
+    return command + options
