@@ -30,11 +30,11 @@ def settings_profile(request: TenantRequest) -> HttpResponse:
 
 
 def _save_profile(request: TenantRequest, form: ProfileForm) -> bool:
-    who = {"account": request.account, "actor": request.user}
+    user, account, data = request.user, request.account, form.cleaned_data
     try:
         with transaction.atomic():
-            change_login(user=request.user, email=form.cleaned_data["email"], name=form.cleaned_data["name"], **who)
-            update_account(**who, **form.account_details())
+            change_login(user=user, account=account, email=data["email"], name=data["name"], actor=user)
+            update_account(account=account, actor=user, **form.account_details())
     except EmailTaken as error:  # someone took it between the form's look and the write
         form.add_error("email", str(error))
         return False

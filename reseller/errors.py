@@ -34,10 +34,9 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """500: drawn without request, session or database, any of which may be what broke."""
     try:
-        page = render_to_string("500.html", {"site_name": settings.SITE_NAME})
+        return HttpResponseServerError(render_to_string("500.html", {"site_name": settings.SITE_NAME}))
     except Exception:  # the page about an error must not raise another
-        page = _LAST_RESORT
-    return HttpResponseServerError(page)
+        return HttpResponseServerError(_LAST_RESORT)
 
 
 @requires_csrf_token
