@@ -13,7 +13,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from smpp.text import decode_payload
 
 FILE_NAME: Final = "journal.jsonl"
 MAX_OCTETS: Final = 256 * 1024 * 1024  # a longer journal that owes nothing is set aside at the next start
+_ENCODE: Final = json.JSONEncoder(check_circular=False).encode
 
 
 class JournalBusy(Exception):
@@ -133,11 +134,29 @@ class Journal:
 
     def accepted(self, entry: Accepted) -> None:
         """Note an accepted submit."""
-        self._note("accepted", asdict(entry) | {"payload": entry.payload.hex()})
+        fields = {
+            "id": entry.id,
+            "at": entry.at,
+            "system_id": entry.system_id,
+            "source": entry.source,
+            "destination": entry.destination,
+            "data_coding": entry.data_coding,
+            "esm_class": entry.esm_class,
+            "payload": entry.payload.hex(),
+            "registered_delivery": entry.registered_delivery,
+        }
+        self._note("accepted", fields)
 
     def owed(self, receipt: DueReceipt) -> None:
         """Note a receipt that has to be delivered."""
-        self._note("receipt", asdict(receipt))
+        fields = {
+            "id": receipt.id,
+            "number": receipt.number,
+            "due": receipt.due,
+            "status": receipt.status,
+            "error": receipt.error,
+        }
+        self._note("receipt", fields)
 
     def acknowledged(self, receipt: DueReceipt, at: float) -> None:
         """Note that a receipt needs no more delivery."""
@@ -158,7 +177,7 @@ class Journal:
         os.close(self._file)
 
     def _note(self, event: str, fields: dict[str, Any]) -> None:
-        self._lines.append(json.dumps({"event": event, **fields}) + "\n")
+        self._lines.append(_ENCODE({"event": event, **fields}) + "\n")
 
     def _drop_torn_line(self) -> None:
         """Cut off a line that a killed simulator did not finish; its submit was never answered."""

@@ -9,6 +9,7 @@ bare escape character for text (a handset would swallow the character after it),
 decoder raises TypeError on octets above 0x7F and shows a space too many for an unknown extension.
 """
 
+import codecs
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -183,6 +184,8 @@ def _alphabet(data_coding: int) -> str:
 
 
 def _decode_gsm(octets: bytes) -> str:
+    if b"\x1b" not in octets:
+        return codecs.charmap_decode(octets, "replace", GSM_BASIC_CHARSET)[0]
     characters, escaped = [], False
     for code in octets:
         if escaped:
