@@ -6,6 +6,7 @@ from accounts.urls import log_in_patterns
 urlpatterns = [
     path("", include("accounts.urls")),
     path("", include(log_in_patterns)),
+    path("", include("billing.urls")),
     path("", include("reseller.health_views")),
     path("admin/", admin.site.urls),
 ]

@@ -1,0 +1,117 @@
+"""BILLING: which amount to add, and which part of the statement to show."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from billing.models import BillingTerms, LedgerTransaction
+from billing.services.topup_limits import Room, available_amounts
+from billing.statements import Period
+from billing.wording import money_text
+
+LONGEST_PERIOD_DAYS = 366
+DEFAULT_PERIOD_DAYS = 30
+
+
+class AddCreditForm(forms.Form):
+    """Choose one of the amounts that the account's terms offer; with one fixed amount there is nothing to choose."""
+
+    amount = forms.TypedChoiceField(
+        label="Amount",
+        coerce=Decimal,
+        widget=forms.RadioSelect,
+        error_messages={
+            "required": "Choose an amount.",
+            "invalid_choice": "%(value)s is not one of the amounts of this account; choose one of the list.",
+        },
+    )
+
+    def __init__(self, *args: Any, terms: BillingTerms, room: Room, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.terms = terms
+        self.amounts = available_amounts(terms)
+        self.payable = [amount for amount in self.amounts if room.fits(amount)]
+        if terms.method == BillingTerms.Method.CARD_FIXED:
+            del self.fields["amount"]
+        else:
+            field: Any = self.fields["amount"]
+            field.choices = [(_value_of(amount), money_text(amount, terms.account.currency)) for amount in self.amounts]
+            field.initial = _value_of(self.payable[0]) if self.payable else None
+
+    def options(self) -> list[dict[str, Any]]:
+        """The amounts as the page shows them: value, amount, chosen, whether it may be added now."""
+        chosen = self["amount"].value()
+        return [
+            {
+                "value": _value_of(amount),
+                "amount": amount,
+                "is_chosen": str(chosen) == _value_of(amount),
+                "is_payable": amount in self.payable,
+            }
+            for amount in self.amounts
+        ]
+
+    def chosen_amount(self) -> Decimal:
+        """The amount to add, after ``is_valid``."""
+        return self.cleaned_data["amount"] if "amount" in self.fields else self.amounts[0]
+
+
+def _value_of(amount: Decimal) -> str:
+    """ "50" or "12.5": one writing of an amount whatever its zeros."""
+    return f"{amount.normalize():f}"
+
+
+class StatementForm(forms.Form):
+    """Days, both included and in the account's zone, and the kind of movement."""
+
+    first = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    kind = forms.ChoiceField(label="Movements", required=False)
+
+    def __init__(self, *args: Any, earns_margins: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        kinds = LedgerTransaction.Kind
+        choices = [
+            ("", "All"),
+            (kinds.TOPUP, "Credit added by card"),
+            (kinds.MANUAL, "Payments and corrections"),
+            (kinds.HOLD, "Set aside for messages"),
+            (kinds.RELEASE, "Given back"),
+        ]
+        if earns_margins:
+            choices.append((kinds.CAPTURE, "Margins earned"))
+        kind_field: Any = self.fields["kind"]
+        kind_field.choices = choices
+
+    def clean(self) -> dict[str, Any]:
+        """Fill in the last 30 days and check that the period is one."""
+        cleaned = super().clean() or self.cleaned_data
+        last = cleaned.get("last") or timezone.localdate()
+        first = cleaned.get("first") or last - timedelta(days=DEFAULT_PERIOD_DAYS - 1)
+        if "first" in self.errors or "last" in self.errors:
+            return cleaned
+        if first > last:
+            raise ValidationError({"first": f"From ({first}) is after To ({last}); choose an earlier day."})
+        if (last - first).days >= LONGEST_PERIOD_DAYS:
+            message = f"The period has {(last - first).days + 1} days; choose at most {LONGEST_PERIOD_DAYS}."
+            raise ValidationError({"first": message})
+        return cleaned | {"first": first, "last": last}
+
+    def period(self) -> Period:
+        """The chosen period, or the last 30 days when the form has errors."""
+        if self.is_valid():
+            return Period(self.cleaned_data["first"], self.cleaned_data["last"])
+        return default_period(timezone.localdate())
+
+    def kind_value(self) -> str:
+        """The chosen kind, "" for all."""
+        return self.cleaned_data.get("kind", "") if self.is_valid() else ""
+
+
+def default_period(today: date) -> Period:
+    """The last 30 days."""
+    return Period(today - timedelta(days=DEFAULT_PERIOD_DAYS - 1), today)

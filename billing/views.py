@@ -1,0 +1,170 @@
+"""BILLING: statement, ADD CREDIT, the page of a top-up, and Stripe's webhook."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.access import ANY_ROLE, MAY_BILL, Role, TenantRequest, tenant_view
+from billing import selectors
+from billing.exceptions import BillingError
+from billing.forms import AddCreditForm, StatementForm
+from billing.gateways.exceptions import GatewayError, InvalidSignature
+from billing.models import BillingTerms, TopUp
+from billing.services.payment_events import record_event
+from billing.services.topup_limits import room_of
+from billing.services.topups import cancel_topup, start_topup
+from billing.statements import page_of, sums_of
+
+# Seconds after which the waiting page says that it takes longer than usual.
+PATIENCE = 60
+
+
+class SeeOther(HttpResponseRedirect):
+    """303: the browser asks with GET whatever the method was."""
+
+    status_code = 303
+
+
+def billing_view(roles: frozenset[Role] = ANY_ROLE) -> Callable[[Callable[..., HttpResponse]], Callable[..., Any]]:
+    """As ``tenant_view``, and 404 for an account whose payer is its parent: BILLING does not exist for it.
+
+    The view gets the account's terms as its second argument.
+    """
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., Any]:
+        @tenant_view()
+        @wraps(view)
+        def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            terms = selectors.terms_of(request.account)
+            if terms is None or not terms.shows_money:
+                raise Http404("No billing.")
+            if request.membership.role not in roles:
+                raise PermissionDenied("Adding credit needs the role Owner or Billing; ask the owner of the account.")
+            return view(request, terms, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+@require_GET
+@billing_view()
+def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
+    """The statement, with what is available and what is held."""
+    account = request.account
+    form = StatementForm(request.GET, earns_margins=account.can_have_children)
+    period, kind = form.period(), form.kind_value()
+    page = page_of(account, period, kind, before=request.GET.get("before", ""), after=request.GET.get("after", ""))
+    filters = {"first": period.first.isoformat(), "last": period.last.isoformat(), "kind": kind}
+    may_bill = request.membership.role in MAY_BILL
+    context = {
+        "form": form,
+        "filters": filters,
+        "is_filtered": bool(request.GET),
+        "period": period,
+        "page": page,
+        "sums": sums_of(account, period, kind),
+        "balance": selectors.balance_of(account),
+        "may_add_credit": may_bill and terms.pays_by_card,
+        "may_bill": may_bill,
+        "open_topups": selectors.open_topups_of(account, timezone.now()) if may_bill else [],
+    }
+    return render(request, "billing/overview.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@billing_view(MAY_BILL)
+def add_credit(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
+    """Choose an amount; goes on to the payment page of the card processor."""
+    if not terms.pays_by_card:
+        raise Http404("This account does not pay by card.")
+    now = timezone.now()
+    room = room_of(terms, now)
+    form = AddCreditForm(request.POST or None, terms=terms, room=room)
+    if request.method == "POST" and form.is_valid():
+        try:
+            topup = start_topup(account=request.account, amount=form.chosen_amount(), actor=request.user)
+        except BillingError as error:
+            form.add_error(None, str(error))
+        else:
+            return SeeOther(topup.checkout_url)
+    context = {
+        "form": form,
+        "terms": terms,
+        "room": room,
+        "balance": selectors.balance_of(request.account),
+        "open_topups": selectors.open_topups_of(request.account, now),
+    }
+    return render(request, "billing/add_credit.html", context)
+
+
+@never_cache
+@require_GET
+@billing_view(MAY_BILL)
+def topup_detail(request: TenantRequest, terms: BillingTerms, code: str) -> HttpResponse:
+    """Where the card processor sends people back to: waits for the credit, then is the receipt."""
+    topup = selectors.get_topup_for(request.account, code)
+    returned = request.GET.get("returned", "")
+    context = _waiting_context(topup, int(timezone.now().timestamp())) | {
+        "balance_after": selectors.balance_after(topup),
+        "is_waiting": topup.state == TopUp.State.PENDING and returned == "paid",
+        "may_add_credit": terms.pays_by_card,
+    }
+    return render(request, "billing/topup_detail.html", context)
+
+
+def _waiting_context(topup: TopUp, since: int) -> dict[str, Any]:
+    is_late = timezone.now().timestamp() - since > PATIENCE
+    return {"topup": topup, "since": since, "is_late": is_late}
+
+
+@never_cache
+@require_GET
+@billing_view(MAY_BILL)
+def topup_status(request: TenantRequest, terms: BillingTerms, code: str) -> HttpResponse:
+    """The waiting part of the page, asked for every two seconds; sends the browser to the receipt once there is one."""
+    topup = selectors.get_topup_for(request.account, code)
+    page = reverse("billing:topup-detail", args=[code])
+    if not request.htmx:
+        return redirect(page)
+    if topup.state != TopUp.State.PENDING:
+        return HttpResponse(headers={"HX-Redirect": page})
+    since = request.GET.get("since", "")
+    started = int(since) if since.isdecimal() and len(since) < 12 else int(timezone.now().timestamp())
+    return render(request, "billing/_topup_waiting.html", _waiting_context(topup, started))
+
+
+@require_POST
+@billing_view(MAY_BILL)
+def topup_cancel(request: TenantRequest, terms: BillingTerms, code: str) -> HttpResponse:
+    """Close a payment page that is not wanted any more."""
+    topup = selectors.get_topup_for(request.account, code)
+    try:
+        topup = cancel_topup(topup=topup, actor=request.user)
+    except GatewayError as error:
+        messages.error(request, str(error))
+    if topup.state == TopUp.State.PAID:
+        messages.info(request, "This payment had been made already, so it was credited.")
+    return redirect("billing:topup-detail", code=code)
+
+
+@csrf_exempt
+@require_POST
+def stripe_webhook(request: HttpRequest) -> HttpResponse:
+    """Stripe's word on payments: stored, answered, then processed. Only what Stripe signed counts."""
+    try:
+        record_event(request.body, request.headers.get("Stripe-Signature", ""))
+    except InvalidSignature as error:
+        return HttpResponse(str(error), status=400, content_type="text/plain")
+    return HttpResponse("stored", content_type="text/plain")
