@@ -42,7 +42,9 @@ class Account(models.Model):
     mobile = models.CharField(max_length=16, blank=True, help_text="International form (E.164).")
     country = models.CharField(max_length=2, blank=True, help_text="Default region of local numbers (ISO 3166).")
     time_zone = models.CharField(max_length=64, default="UTC")
-    currency = models.CharField(max_length=3, blank=True, editable=False, help_text="Never changes; empty for the root.")
+    currency = models.CharField(
+        max_length=3, blank=True, editable=False, help_text="Never changes; empty for the root."
+    )
     can_have_children = models.BooleanField("can add clients", default=False)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.ACTIVE)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -109,7 +111,9 @@ class User(AbstractUser):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(Lower("email"), name="user_email_unique", violation_error_message="This e-mail is taken."),
+            models.UniqueConstraint(
+                Lower("email"), name="user_email_unique", violation_error_message="This e-mail is taken."
+            ),
             models.UniqueConstraint(
                 Lower("username"), name="user_username_unique", violation_error_message="This login name is taken."
             ),
@@ -165,7 +169,7 @@ class AuditEntry(models.Model):
 
 
 class OutgoingMail(models.Model):
-    """The mail outbox: written in the transaction that causes the mail, sent after commit, retried, shown when it fails."""
+    """The mail outbox: written by the transaction that causes the mail, sent after it, retried, failures shown."""
 
     class State(models.TextChoices):
         WAITING = "waiting", "Waiting"

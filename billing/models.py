@@ -297,7 +297,9 @@ class TopUp(models.Model):
     class Meta:
         indexes = [models.Index(fields=["account", "-created_at"])]
         constraints = [
-            models.UniqueConstraint(fields=["session_id"], condition=~models.Q(session_id=""), name="one_topup_a_session"),
+            models.UniqueConstraint(
+                fields=["session_id"], condition=~models.Q(session_id=""), name="one_topup_a_session"
+            ),
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="topup_positive"),
             models.CheckConstraint(
                 condition=~models.Q(state="paid") | models.Q(transaction__isnull=False), name="paid_topup_is_in_ledger"

@@ -258,7 +258,18 @@ class Message(models.Model):
             models.Index(
                 fields=["id"],
                 condition=Q(settled_at=None)
-                & Q(state__in=["sent", "delivered", "undelivered", "expired", "rejected", "blocked", "cancelled", "failed"]),
+                & Q(
+                    state__in=[
+                        "sent",
+                        "delivered",
+                        "undelivered",
+                        "expired",
+                        "rejected",
+                        "blocked",
+                        "cancelled",
+                        "failed",
+                    ]
+                ),
                 name="message_unsettled",
             ),
             models.Index(fields=["carrier_id", "route"], condition=~Q(carrier_id=""), name="message_carrier"),

@@ -29,7 +29,9 @@ class Member:
     user: User
 
 
-def make_member(parent: Account, name: str, *, login: str = "", currency: str = "", terms: dict[str, Any], **details: Any) -> Member:
+def make_member(
+    parent: Account, name: str, *, login: str = "", currency: str = "", terms: dict[str, Any], **details: Any
+) -> Member:
     """An account with terms, an empty wallet and an owner who logs in as ``<login>@test.example``."""
     details = {"country": "AU", "time_zone": "Australia/Sydney", "contact_name": name, **details}
     account = create_account(parent=parent, name=name, currency=currency, actor=None, **details)
@@ -118,7 +120,12 @@ def client_member(reseller: Member) -> Member:
 def billed_member(reseller: Member) -> Member:
     """The reseller's client whose activity is billed to the reseller."""
     return make_client(
-        reseller, "Billed", method=Method.BILL_TO_PARENT, minimum_topup=None, daily_topup_limit=None, sms_margin=Decimal(0)
+        reseller,
+        "Billed",
+        method=Method.BILL_TO_PARENT,
+        minimum_topup=None,
+        daily_topup_limit=None,
+        sms_margin=Decimal(0),
     )
 
 

@@ -107,14 +107,19 @@ def _insufficient(entries: list[tuple[int, Decimal]]) -> InsufficientFunds:
 
 @transaction.atomic
 def hold(
-    *, batch_id: UUID, account: Account, payer: Account, amount: Decimal, reference: str, quantity: int, actor: User | None
+    *,
+    batch_id: UUID,
+    account: Account,
+    payer: Account,
+    amount: Decimal,
+    reference: str,
+    quantity: int,
+    actor: User | None,
 ) -> Hold:
     """Set aside the whole price of a batch from its payer's wallet, or raise InsufficientFunds and write nothing."""
     if payer.currency != account.currency:
         raise ValueError("a branch of the tree has one currency")
-    made = Hold.objects.create(
-        batch_id=batch_id, account=account, payer=payer, currency=payer.currency, amount=amount
-    )
+    made = Hold.objects.create(batch_id=batch_id, account=account, payer=payer, currency=payer.currency, amount=amount)
     if amount:
         post(
             kind=TxKind.HOLD, key=f"hold:{batch_id}", currency=payer.currency, about=account, actor=actor,
@@ -254,7 +259,9 @@ def credit_card_payment(*, account: Account, amount: Decimal, topup_code: str, a
     )  # fmt: skip
 
 
-def manual_payment(*, account: Account, amount: Decimal, key: str, reason: str, actor: User | None) -> LedgerTransaction:
+def manual_payment(
+    *, account: Account, amount: Decimal, key: str, reason: str, actor: User | None
+) -> LedgerTransaction:
     """Book a payment received outside the portal (or, negative, a correction) with its reason. Raises as ``post``."""
     if not reason:
         raise BillingError("A manual payment or correction needs a reason.")

@@ -1,0 +1,111 @@
+"""Proofs over the books: queries that return a row for each difference, none when the books are right."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+
+SHOWN = 50  # differences listed per proof; more are counted
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One statement about the books, with the query that finds what contradicts it."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a proof found: ``differences`` holds the first rows as column → value, ``count`` all of them."""
+
+    name: str
+    count: int
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+
+PROOFS = (
+    Proof(
+        "every balance equals the sum of its entries",
+        """SELECT a.id AS ledger_account, a.kind, a.currency, a.balance, coalesce(e.total, 0) AS entries
+           FROM billing_ledgeraccount a
+           LEFT JOIN (SELECT ledger_account_id, sum(amount) AS total FROM billing_ledgerentry GROUP BY 1) e
+                ON e.ledger_account_id = a.id
+           WHERE a.balance <> coalesce(e.total, 0)""",
+    ),
+    Proof(
+        "every transaction has two sides or more and sums to zero",
+        """SELECT t.id AS transaction, t.kind, coalesce(sum(e.amount), 0) AS total, count(e.id) AS entries
+           FROM billing_ledgertransaction t LEFT JOIN billing_ledgerentry e ON e.transaction_id = t.id
+           GROUP BY t.id, t.kind HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2""",
+    ),
+    Proof(
+        "a transaction moves accounts of its own currency only",
+        """SELECT e.id AS entry, t.id AS transaction, t.currency, a.currency AS account_currency
+           FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
+           JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id WHERE a.currency <> t.currency""",
+    ),
+    Proof(
+        "every running balance follows from the one before",
+        """SELECT id AS entry, ledger_account_id AS ledger_account, balance_after, expected FROM (
+               SELECT id, ledger_account_id, balance_after,
+                      sum(amount) OVER (PARTITION BY ledger_account_id ORDER BY id) AS expected
+               FROM billing_ledgerentry) s
+           WHERE balance_after <> expected""",
+    ),
+    Proof(
+        "no wallet is below its floor",
+        """SELECT id AS ledger_account, balance, credit_limit FROM billing_ledgeraccount
+           WHERE kind IN ('wallet', 'held') AND balance < -credit_limit""",
+    ),
+    Proof(
+        "what is held equals the open rest of the holds",
+        """SELECT coalesce(a.owner_id, h.payer_id) AS payer, coalesce(a.currency, h.currency) AS currency,
+                  a.balance, h.open
+           FROM (SELECT owner_id, currency, balance FROM billing_ledgeraccount WHERE kind = 'held') a
+           FULL JOIN (SELECT payer_id, currency, sum(amount - captured - released) AS open
+                      FROM billing_hold GROUP BY 1, 2) h ON h.payer_id = a.owner_id AND h.currency = a.currency
+           WHERE coalesce(a.balance, 0) <> coalesce(h.open, 0)""",
+    ),
+    Proof(
+        "holds equal their movements, payer by payer",
+        """WITH moved AS (
+               SELECT a.owner_id, t.currency,
+                      coalesce(sum(e.amount) FILTER (WHERE t.kind = 'hold'), 0) AS held,
+                      coalesce(-sum(e.amount) FILTER (WHERE t.kind = 'capture'), 0) AS captured,
+                      coalesce(-sum(e.amount) FILTER (WHERE t.kind = 'release'), 0) AS released
+               FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id WHERE a.kind = 'held' GROUP BY 1, 2),
+           stated AS (
+               SELECT payer_id, currency, sum(amount) AS held, sum(captured) AS captured, sum(released) AS released
+               FROM billing_hold GROUP BY 1, 2)
+           SELECT coalesce(owner_id, payer_id) AS payer, m.held, s.held AS stated_held, m.captured,
+                  s.captured AS stated_captured, m.released, s.released AS stated_released
+           FROM moved m FULL JOIN stated s ON s.payer_id = m.owner_id AND s.currency = m.currency
+           WHERE (coalesce(m.held, 0), coalesce(m.captured, 0), coalesce(m.released, 0))
+                 <> (coalesce(s.held, 0), coalesce(s.captured, 0), coalesce(s.released, 0))""",
+    ),
+    Proof(
+        "every paid top-up is in the payer's wallet, once and with its amount",
+        """SELECT u.code AS topup, u.amount, coalesce(e.amount, 0) AS credited
+           FROM billing_topup u
+           LEFT JOIN billing_ledgertransaction t ON t.idempotency_key = 'topup:' || u.code
+           LEFT JOIN billing_ledgeraccount a ON a.owner_id = u.account_id AND a.kind = 'wallet' AND a.currency = u.currency
+           LEFT JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.ledger_account_id = a.id
+           WHERE (u.state = 'paid') <> (e.id IS NOT NULL) OR (e.id IS NOT NULL AND e.amount <> u.amount)""",
+    ),
+)
+
+
+def run_proofs(proofs: Iterable[Proof]) -> Iterator[Verdict]:
+    """Run each proof on one snapshot of the database, so that traffic meanwhile makes no false alarm."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if not connection.in_atomic_block or len(connection.savepoint_ids) == 0:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        for proof in proofs:
+            cursor.execute(proof.sql)
+            names = [column.name for column in cursor.description or []]
+            rows = cursor.fetchall()
+            yield Verdict(proof.name, len(rows), [dict(zip(names, row, strict=True)) for row in rows[:SHOWN]])
