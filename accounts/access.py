@@ -24,7 +24,7 @@ View = Callable[..., HttpResponse]
 class TenantRequest(HttpRequest):
     """A request after TenantMiddleware, of a view behind ``tenant_view``."""
 
-    user: User  # type: ignore[assignment]
+    user: User
     account: Account
     membership: Membership
     htmx: Any

@@ -1,6 +1,6 @@
 """The tree of accounts, the people in it, and what they did."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.postgres.fields import ArrayField
@@ -105,7 +105,7 @@ class User(AbstractUser):
     # As long as an e-mail: for clients made in the web form the e-mail is the login name (seed 1).
     username = models.CharField("login name", max_length=254)
 
-    objects: PortalUserManager = PortalUserManager()
+    objects: ClassVar[PortalUserManager] = PortalUserManager()
 
     REQUIRED_FIELDS = ["email", "name"]
 

@@ -10,7 +10,7 @@ from accounts.codes import new_code
 from accounts.models import Account, User
 
 
-class MoneyField(models.DecimalField):  # type: ignore[type-arg]
+class MoneyField(models.DecimalField):
     """Exact money: 18 digits, 6 of them decimals (PRODUCT.md, money rule 8)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -99,7 +99,7 @@ class PriceList:
 
     def _build(self, prefix: str) -> UnitPrice:
         price, country = self._rates[prefix]
-        chain = []
+        chain: list[tuple[int, Decimal]] = []
         for terms in self._line:
             if chain:  # the platform's direct child pays the rate itself
                 price += terms.sms_margin
