@@ -29,3 +29,7 @@ class NotAllowed(BillingError):
 
 class TopUpRefused(BillingError):
     """The amount is not one that the account may add now."""
+
+
+class MoneyStranded(BillingError):
+    """The change would leave money where its owner can neither see nor spend it."""

@@ -58,19 +58,20 @@ def update_account(*, account: Account, actor: User | None, **details: Any) -> A
     return account
 
 
-def suspend_account(*, account: Account, actor: User | None) -> None:
+def suspend_account(*, account: Account, actor: User | None, reason: str = "") -> None:
     """Stop log-in and sending of the account and all below it; what waits in the queue waits. Raises WrongState."""
-    _change_status(account, Account.Status.ACTIVE, Account.Status.SUSPENDED, actor)
+    _change_status(account, Account.Status.ACTIVE, Account.Status.SUSPENDED, actor, reason)
 
 
-def reactivate_account(*, account: Account, actor: User | None) -> None:
+def reactivate_account(*, account: Account, actor: User | None, reason: str = "") -> None:
     """Undo a suspension. Raises WrongState."""
-    _change_status(account, Account.Status.SUSPENDED, Account.Status.ACTIVE, actor)
+    _change_status(account, Account.Status.SUSPENDED, Account.Status.ACTIVE, actor, reason)
 
 
 @transaction.atomic
-def _change_status(account: Account, old: str, new: str, actor: User | None) -> None:
+def _change_status(account: Account, old: str, new: str, actor: User | None, reason: str) -> None:
     if Account.objects.filter(pk=account.pk, status=old).update(status=new) != 1:
         raise WrongState(f"{account.name} is not {old}; reload the page to see its state.")
     account.status = new
-    audit.record(account=account, actor=actor, action=f"account.{new}", subject=account.code)
+    noted = {"reason": reason} if reason else {}
+    audit.record(account=account, actor=actor, action=f"account.{new}", subject=account.code, **noted)
