@@ -13,8 +13,12 @@ class NumberTerms(models.Model):
         OWN = "own", "Client buys their own"
 
     account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="number_terms")
-    allocation = models.CharField("number allocation", max_length=10, choices=Allocation.choices, default=Allocation.OWN)
-    margin = MoneyField("number margin", default=0, help_text="What the parent adds to a number's base price, per month.")
+    allocation = models.CharField(
+        "number allocation", max_length=10, choices=Allocation.choices, default=Allocation.OWN
+    )
+    margin = MoneyField(
+        "number margin", default=0, help_text="What the parent adds to a number's base price, per month."
+    )
 
     class Meta:
         verbose_name_plural = "number terms"

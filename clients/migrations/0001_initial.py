@@ -6,32 +6,53 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_tree'),
+        ("accounts", "0002_tree"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='ClientDefaults',
+            name="ClientDefaults",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='client_defaults', serialize=False, to='accounts.account')),
-                ('country', models.CharField(blank=True, max_length=2)),
-                ('time_zone', models.CharField(blank=True, max_length=64)),
-                ('method', models.CharField(choices=[('bill_to_parent', 'Bill Client Activity to My Account'), ('sms_credits', 'I will transfer SMS credits'), ('card_fixed', 'Credit Card - Fixed Amount'), ('card_variable', 'Credit Card - Variable Amounts'), ('invoice', 'Invoice')], default='card_variable', max_length=16)),
-                ('fixed_topup', billing.models.MoneyField(blank=True, null=True)),
-                ('minimum_topup', billing.models.MoneyField(blank=True, null=True)),
-                ('daily_topup_limit', billing.models.MoneyField(blank=True, null=True)),
-                ('sms_margin', billing.models.MoneyField(default=0)),
-                ('number_margin', billing.models.MoneyField(default=0)),
-                ('keywords_enabled', models.BooleanField(default=False)),
-                ('keyword_price', billing.models.MoneyField(default=0)),
-                ('keyword_limit', models.PositiveIntegerField(default=0)),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="client_defaults",
+                        serialize=False,
+                        to="accounts.account",
+                    ),
+                ),
+                ("country", models.CharField(blank=True, max_length=2)),
+                ("time_zone", models.CharField(blank=True, max_length=64)),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("bill_to_parent", "Bill Client Activity to My Account"),
+                            ("sms_credits", "I will transfer SMS credits"),
+                            ("card_fixed", "Credit Card - Fixed Amount"),
+                            ("card_variable", "Credit Card - Variable Amounts"),
+                            ("invoice", "Invoice"),
+                        ],
+                        default="card_variable",
+                        max_length=16,
+                    ),
+                ),
+                ("fixed_topup", billing.models.MoneyField(blank=True, null=True)),
+                ("minimum_topup", billing.models.MoneyField(blank=True, null=True)),
+                ("daily_topup_limit", billing.models.MoneyField(blank=True, null=True)),
+                ("sms_margin", billing.models.MoneyField(default=0)),
+                ("number_margin", billing.models.MoneyField(default=0)),
+                ("keywords_enabled", models.BooleanField(default=False)),
+                ("keyword_price", billing.models.MoneyField(default=0)),
+                ("keyword_limit", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'verbose_name_plural': 'client defaults',
+                "verbose_name_plural": "client defaults",
             },
         ),
     ]

@@ -6,25 +6,45 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_tree'),
+        ("accounts", "0002_tree"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='KeywordTerms',
+            name="KeywordTerms",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='keyword_terms', serialize=False, to='accounts.account')),
-                ('is_enabled', models.BooleanField(default=False, verbose_name='keywords')),
-                ('price', billing.models.MoneyField(default=0, help_text='Of one keyword per month.', verbose_name='keyword price')),
-                ('limit', models.PositiveIntegerField(default=0, help_text='Keywords at once; 0 = unlimited.', verbose_name='keyword limit')),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="keyword_terms",
+                        serialize=False,
+                        to="accounts.account",
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=False, verbose_name="keywords")),
+                (
+                    "price",
+                    billing.models.MoneyField(
+                        default=0, help_text="Of one keyword per month.", verbose_name="keyword price"
+                    ),
+                ),
+                (
+                    "limit",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Keywords at once; 0 = unlimited.", verbose_name="keyword limit"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'keyword terms',
-                'constraints': [models.CheckConstraint(condition=models.Q(('price__gte', 0)), name='keyword_price_not_negative')],
+                "verbose_name_plural": "keyword terms",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("price__gte", 0)), name="keyword_price_not_negative")
+                ],
             },
         ),
     ]

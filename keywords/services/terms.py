@@ -23,9 +23,7 @@ def create_terms(
 
 
 @transaction.atomic
-def update_terms(
-    *, account: Account, is_enabled: bool, price: Decimal, limit: int, actor: User | None
-) -> KeywordTerms:
+def update_terms(*, account: Account, is_enabled: bool, price: Decimal, limit: int, actor: User | None) -> KeywordTerms:
     """Change keyword terms (made when missing) and note the old and new values."""
     terms, _ = KeywordTerms.objects.select_for_update().get_or_create(account=account)
     wanted = {"is_enabled": is_enabled, "price": price, "limit": limit}

@@ -6,24 +6,49 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_tree'),
+        ("accounts", "0002_tree"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='NumberTerms',
+            name="NumberTerms",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='number_terms', serialize=False, to='accounts.account')),
-                ('allocation', models.CharField(choices=[('own', 'Client buys their own')], default='own', max_length=10, verbose_name='number allocation')),
-                ('margin', billing.models.MoneyField(default=0, help_text="What the parent adds to a number's base price, per month.", verbose_name='number margin')),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="number_terms",
+                        serialize=False,
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "allocation",
+                    models.CharField(
+                        choices=[("own", "Client buys their own")],
+                        default="own",
+                        max_length=10,
+                        verbose_name="number allocation",
+                    ),
+                ),
+                (
+                    "margin",
+                    billing.models.MoneyField(
+                        default=0,
+                        help_text="What the parent adds to a number's base price, per month.",
+                        verbose_name="number margin",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'number terms',
-                'constraints': [models.CheckConstraint(condition=models.Q(('margin__gte', 0)), name='number_margin_not_negative')],
+                "verbose_name_plural": "number terms",
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("margin__gte", 0)), name="number_margin_not_negative")
+                ],
             },
         ),
     ]
