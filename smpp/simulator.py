@@ -98,6 +98,7 @@ class Simulator:
             on_submit=self._take,
             on_bound=lambda session: self._wake.set(),
             system_id="simulator",
+            deliver_window=500,
         )
         self._state = state
         self._system_id = system_id
