@@ -1,7 +1,7 @@
 """Filters and tags of every template (built in, no ``{% load %}`` needed).
 
 Filters: ``money``, ``unit_price``, ``phone``, ``moment``, ``day``, ``in_words``, ``state_badge``.
-Tags: ``icon``, ``chart``, ``page_links``, ``form_errors``.
+Tags: ``icon``, ``chart``, ``time_zone``, ``page_links``, ``form_errors``.
 """
 
 import datetime as dt
@@ -86,8 +86,18 @@ def moment(value: dt.datetime | None, precision: str = "minutes") -> str:
         return ""
     local = timezone.localtime(value)
     shown = format_date(local, "j M Y, H:i:s" if precision == "seconds" else "j M Y, H:i")
-    zone = f"{timezone.get_current_timezone_name()} (UTC{local:%z})"
-    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), zone, shown)
+    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), _zone_at(local), shown)
+
+
+def _zone_at(local: dt.datetime) -> str:
+    """ "Australia/Sydney (UTC+11:00)": the offset is that of the moment, as it changes with summer time."""
+    return f"{local.tzinfo} (UTC{local.isoformat()[-6:]})"
+
+
+@register.simple_tag
+def time_zone() -> str:
+    """The zone in which times are shown, with its offset now."""
+    return _zone_at(timezone.localtime())
 
 
 @register.filter
