@@ -17,7 +17,7 @@ from pytest_django import DjangoDbBlocker
 
 from tests.engines import Run, run
 
-pytest_plugins = ["tests.cast"]
+pytest_plugins = ["tests.cast", "tests.browser"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -164,7 +164,7 @@ def test_the_console_shows_warnings_and_keeps_the_rest_in_the_log(tmp_path):
     assert shown == ["child | 2026-11-21 [warning  ] low on credit"]
 
 
-@pytest.mark.xdist_group("stack")
+@pytest.mark.xdist_group("run")
 @pytest.mark.e2e
 def test_the_whole_portal_refuses_a_second_run_restarts_what_dies_and_ends_cleanly(tmp_path):
     stack = Stack(tmp_path / "portal").start()
@@ -185,7 +185,7 @@ def test_the_whole_portal_refuses_a_second_run_restarts_what_dies_and_ends_clean
     assert not (stack.local_dir / "run.env").exists()
 
 
-@pytest.mark.xdist_group("stack")
+@pytest.mark.xdist_group("run")
 @pytest.mark.e2e
 def test_nothing_survives_a_killed_supervisor_and_the_next_run_starts_on_its_data(tmp_path):
     stack = Stack(tmp_path / "portal").start()

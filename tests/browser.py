@@ -1,0 +1,127 @@
+"""The running portal and a real Chromium in front of it.
+
+A test that asks for ``page`` (or ``open_page`` for several people at once) drives the whole stack and fails on any
+console error, uncaught exception or violation of the Content Security Policy, even when everything else is right.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.db import connections
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from pytest_django import DjangoDbBlocker
+
+from reseller.run.stack import Stack
+
+CHROMIUM_OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the shared portal run in one worker, so that it is started once."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("portal"))
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole portal with demo data, as `make run` starts it, on free ports."""
+    with Stack(tmp_path_factory.mktemp("portal")) as running:
+        yield running
+
+
+@pytest.fixture
+def stack_db(stack: Stack, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Django's models read and write the running portal's own database for the length of one test."""
+    connections.close_all()
+    wanted = connections["default"].settings_dict.copy()
+    url = _parsed(stack.env["DATABASE_URL"])
+    for alias in connections:
+        for name in ("HOST", "PORT", "USER", "PASSWORD", "NAME"):
+            monkeypatch.setitem(connections.settings[alias], name, url.get(name, wanted[name]))
+    with django_db_blocker.unblock():
+        yield
+        connections.close_all()
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Debian's Chromium (CHROMIUM names another), quiet and without a sandbox, which root may not use."""
+    # Playwright's loop counts as an async context in which Django would refuse its synchronous models.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    executable = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    return browser_type_launch_args | {"executable_path": executable, "args": list(CHROMIUM_OPTIONS)}
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any], stack: Stack) -> dict[str, Any]:
+    """Pages open relative to the running portal: ``page.goto("/billing/")``."""
+    return browser_context_args | {"base_url": stack.url, "locale": "en-US", "timezone_id": "UTC"}
+
+
+@pytest.fixture
+def console_errors() -> list[str]:
+    """What the browser complained about so far; a test that means to provoke it checks the list and clears it."""
+    return []
+
+
+@pytest.fixture
+def open_page(new_context: Callable[..., BrowserContext], console_errors: list[str]) -> Iterator[Callable[..., Page]]:
+    """``open_page()`` gives a page in a browser session of its own (other cookies); takes options of a context."""
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            console_errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def new_page(**options: Any) -> Page:
+        page = new_context(**options).new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: console_errors.append(f"uncaught: {error}"))
+        page.set_default_timeout(15_000)
+        return page
+
+    yield new_page
+    assert console_errors == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    """A page of the running portal."""
+    return open_page()
+
+
+@pytest.fixture
+def assert_accessible() -> Callable[[Page], None]:
+    """``assert_accessible(page)`` fails on axe-core violations of level serious or critical."""
+    return check_accessibility
+
+
+def check_accessibility(page: Page) -> None:
+    """Run axe-core on the page as it is now."""
+    violations = Axe().run(page).response["violations"]
+    found = [
+        f"{violation['id']} ({violation['impact']}): {node['html'][:160]}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+    assert found == [], f"{page.url}: {found}"
+
+
+def _parsed(database_url: str) -> dict[str, Any]:
+    import environ
+
+    return environ.Env.db_url_config(database_url)
