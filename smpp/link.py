@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from smpp import pdu as wire
 from smpp.pdu import Status
@@ -310,8 +310,3 @@ class Link(asyncio.Protocol, Generic[Answer]):
         if not self._lost.done():
             self._lost.set_result(None)
         self._ended(reason)
-
-
-def abandon(future: "asyncio.Future[Any]") -> None:
-    """Mark a future's outcome as of no interest, so that asyncio does not log an exception nobody asked for."""
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
