@@ -91,7 +91,7 @@ def add_credit(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         raise Http404("This account does not pay by card.")
     now = timezone.now()
     room = room_of(terms, now)
-    form = AddCreditForm(request.POST or None, terms=terms, room=room)
+    form = AddCreditForm(request.POST if request.method == "POST" else None, terms=terms, room=room)
     if request.method == "POST" and form.is_valid():
         try:
             topup = start_topup(account=request.account, amount=form.chosen_amount(), actor=request.user)

@@ -1,0 +1,101 @@
+from datetime import date, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from billing import statements
+from billing.services import ledger
+from billing.services.ledger import Settlement
+from billing.statements import Period, page_of, sums_of
+from tests.cast import Member, check_now, fund, make_client
+
+D = Decimal
+
+
+def today() -> Period:
+    """Yesterday to tomorrow: a test may run at midnight."""
+    now = timezone.now().date()
+    return Period(now - timedelta(days=1), now + timedelta(days=1))
+
+
+def send(client: Member, reseller: Member, *, price: str, captured: str, margin: str) -> None:
+    """A batch of three: held, partly sent, the rest given back."""
+    batch = uuid4()
+    ledger.hold(
+        batch_id=batch, account=client.account, payer=client.account, amount=D(price), reference="BATCH1",
+        quantity=3, actor=client.user,
+    )  # fmt: skip
+    settlement = Settlement(
+        batch_id=batch, reference="BATCH1", captured=D(captured), captured_count=2,
+        released=D(price) - D(captured), released_count=1,
+    )  # fmt: skip
+    settlement.earnings[reseller.account.pk] = D(margin)
+    ledger.settle(key="1", settlements=[settlement])
+    check_now()
+
+
+def test_each_line_has_its_amount_and_the_balance_after_it(reseller: Member, client_member: Member) -> None:
+    send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
+    lines = page_of(client_member.account, today()).lines
+    assert [(line.title, line.entry.amount, line.entry.balance_after) for line in lines] == [
+        ("Given back for messages not sent", D("0.07"), D("9.86")),
+        ("Set aside for messages", D("-0.21"), D("9.79")),
+        ("Payment received", D("10"), D("10")),
+    ]
+    assert [line.note for line in lines] == ["1 message · BATCH1", "3 messages · BATCH1", "test money"]
+
+
+def test_a_parent_sees_its_margin_and_nothing_of_the_clients_wallet(reseller: Member, client_member: Member) -> None:
+    send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
+    lines = page_of(reseller.account, today()).lines
+    assert [(line.title, line.entry.amount, line.note) for line in lines] == [
+        ("Margin on a client's messages", D("0.04"), "Client · 2 messages · BATCH1"),
+        ("Payment received", D("100"), "test money"),
+    ]
+
+
+def test_sums_are_what_came_in_and_went_out(reseller: Member, client_member: Member) -> None:
+    send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
+    assert sums_of(client_member.account, today()) == statements.Sums(D("10.07"), D("0.21"))
+    assert sums_of(client_member.account, today(), "hold") == statements.Sums(D(0), D("0.21"))
+    long_ago = Period(date(2020, 1, 1), date(2020, 1, 31))
+    assert sums_of(client_member.account, long_ago) == statements.Sums(D(0), D(0))
+
+
+def test_the_kind_filters_and_keeps_the_balance_of_the_moment(reseller: Member, client_member: Member) -> None:
+    send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
+    (line,) = page_of(client_member.account, today(), "hold").lines
+    assert (line.entry.amount, line.entry.balance_after) == (D("-0.21"), D("9.79"))
+
+
+def test_days_are_the_accounts_days(client_member: Member) -> None:
+    begin, end = Period(date(2026, 11, 21), date(2026, 11, 21)).bounds(client_member.account)
+    assert (begin.isoformat(), end.isoformat()) == ("2026-11-21T00:00:00+11:00", "2026-11-22T00:00:00+11:00")
+
+
+def test_paging_forth_and_back_shows_every_line_once(client_member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "PAGE_SIZE", 3)
+    for number in range(7):
+        fund(client_member, "1", key=f"extra-{number}")
+    first = page_of(client_member.account, today())
+    second = page_of(client_member.account, today(), before=first.older)
+    third = page_of(client_member.account, today(), before=second.older)
+    balances = [line.entry.balance_after for page in (first, second, third) for line in page.lines]
+    assert balances == [D(17 - number) for number in range(8)]
+    assert (first.newer, third.older) == ("", "")
+    assert page_of(client_member.account, today(), after=third.newer).lines == second.lines
+    assert page_of(client_member.account, today(), after=second.newer).lines == first.lines
+    assert page_of(client_member.account, today(), after=second.newer).newer == ""
+
+
+def test_a_forged_cursor_shows_the_first_page(client_member: Member) -> None:
+    assert len(page_of(client_member.account, today(), before="1").lines) == 1
+    assert len(page_of(client_member.account, today(), after="zzz").lines) == 1
+
+
+def test_other_accounts_movements_are_never_listed(reseller: Member, client_member: Member, outsider: Member) -> None:
+    sibling = make_client(reseller, "Sibling")
+    assert not page_of(outsider.account, today()).lines
+    assert not page_of(sibling.account, today()).lines
