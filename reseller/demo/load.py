@@ -1,0 +1,32 @@
+"""Loads the demo in one transaction, once."""
+
+from datetime import timedelta
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from reseller.demo.carrier import load_carrier, point_at_simulator
+from reseller.demo.history import write_history
+from reseller.demo.people import is_loaded, load_people
+from reseller.demo.rates import load_rate_cards
+from reseller.demo.traffic import DAYS
+
+# Any fixed number: the key of the advisory lock that keeps two loads of one database apart.
+LOCK_KEY = 7_203_114_953
+
+
+@transaction.atomic
+def load_demo() -> int | None:
+    """Load people, prices, carrier and history; returns the number of messages, None when the demo is there already.
+
+    Points the carrier's connector at the simulator either way.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
+    if is_loaded():
+        point_at_simulator()
+        return None
+    now = timezone.now()
+    load_rate_cards()
+    people = load_people(since=now - timedelta(days=DAYS + 1))
+    return write_history(people, load_carrier(), now)
