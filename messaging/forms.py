@@ -1,0 +1,167 @@
+"""Sending, and what lists and reports are narrowed to."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import phonenumbers
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.models import Account
+from billing.statements import Period
+from messaging.exceptions import SendingError
+from messaging.models import Message
+from messaging.periods import DEFAULT_DAYS, LONGEST_DAYS, last_days
+from messaging.selectors import GROUPS, Sight
+from messaging.services.planning import check_sender, check_text, split_recipients
+
+
+class SendForm(forms.Form):
+    """What is sent, from whom and to whom. Takes the sending ``account``, whose country reads local numbers."""
+
+    recipients = forms.CharField(
+        label="Recipients",
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "autocomplete": "off", "inputmode": "tel"}),
+        error_messages={"required": "Enter at least one recipient."},
+    )
+    sender = forms.CharField(
+        label="Sender",
+        widget=forms.TextInput(attrs={"list": "recent-senders", "autocomplete": "off", "spellcheck": "false"}),
+        help_text="What the recipient sees: a number, or a name of up to 11 letters and digits.",
+        error_messages={"required": "Enter a sender: a number, or a name of up to 11 characters."},
+    )
+    text = forms.CharField(
+        label="Text",
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 6, "aria-describedby": "text-counter"}),
+        error_messages={"required": "Enter the text of the message."},
+    )
+
+    def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.account = account
+
+    def clean_sender(self) -> str:
+        try:
+            return check_sender(self.cleaned_data["sender"], self.account.country)
+        except SendingError as error:
+            raise ValidationError(str(error)) from error
+
+    def clean_text(self) -> str:
+        try:
+            return check_text(self.cleaned_data["text"])
+        except SendingError as error:
+            raise ValidationError(str(error)) from error
+
+    def numbers(self) -> list[str]:
+        """The recipients as typed, one by one, after ``is_valid``."""
+        return split_recipients(self.cleaned_data["recipients"])
+
+    def refuse(self, error: SendingError) -> None:
+        """Show why sending was refused at the field that it is about."""
+        self.add_error(error.field or None, str(error))
+
+
+class ConfirmationForm(forms.Form):
+    """What the preview adds: a key that makes the sending happen once, and the price that was shown."""
+
+    key = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
+    # Absent where the account sees no money: its preview named no price.
+    price = forms.DecimalField(required=False, max_digits=18, decimal_places=6, widget=forms.HiddenInput)
+
+    def expected_price(self) -> Decimal | None:
+        """The price shown, after ``is_valid``."""
+        return self.cleaned_data["price"]
+
+
+class PeriodForm(forms.Form):
+    """Days in the account's zone, both included; the last 30 when nothing is chosen."""
+
+    first = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if "first" in self.errors or "last" in self.errors:
+            return cleaned
+        last: date = cleaned.get("last") or max(timezone.localdate(), cleaned.get("first") or timezone.localdate())
+        first: date = cleaned.get("first") or last - timedelta(days=DEFAULT_DAYS - 1)
+        if first > last:
+            raise ValidationError({"first": f"From ({first}) is after To ({last}); choose an earlier day."})
+        if (last - first).days >= LONGEST_DAYS:
+            raise ValidationError(
+                {"first": f"The period has {(last - first).days + 1} days; choose at most {LONGEST_DAYS}."}
+            )
+        return cleaned | {"first": first, "last": last}
+
+    def period(self) -> Period:
+        """The chosen period; the last 30 days when the form has errors."""
+        if self.is_valid():
+            return Period(self.cleaned_data["first"], self.cleaned_data["last"])
+        return last_days(timezone.localdate())
+
+    def value(self, name: str) -> Any:
+        """A field's cleaned value, "" when it is missing or wrong."""
+        self.is_valid()
+        return self.cleaned_data.get(name) or ""
+
+
+class ClientPeriodForm(PeriodForm):
+    """A period and, for an account with clients, whose messages. Takes a ``sight``."""
+
+    client = forms.ChoiceField(label="Client", required=False)
+
+    def __init__(self, *args: Any, sight: Sight, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sight = sight
+        if not sight.clients:
+            del self.fields["client"]
+            return
+        own = (sight.viewer.code, f"{sight.viewer.name} (own)")
+        field: Any = self.fields["client"]
+        field.choices = [("", "All"), own, *((client.code, client.name) for client in sight.clients)]
+        field.error_messages["invalid_choice"] = "There is no such client; choose one of the list."
+
+    def accounts(self) -> list[Account]:
+        """The accounts that the choice covers."""
+        return self.sight.accounts(self.value("client"))
+
+
+class MessageFilterForm(ClientPeriodForm):
+    """What the list of messages is narrowed to."""
+
+    state = forms.ChoiceField(label="State", required=False)
+    recipient = forms.CharField(
+        label="Recipient", required=False, max_length=40, widget=forms.TextInput(attrs={"inputmode": "tel"})
+    )
+
+    field_order = ("recipient", "state", "client", "first", "last")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["state"]
+        exact = [(state.value, state.label) for state in Message.State]
+        groups = [(f"all-{name}", label) for name, (label, _, states) in GROUPS.items() if len(states) > 1]
+        field.choices = [("", "All"), ("Groups", groups), ("Exactly", exact)]
+
+    def clean_recipient(self) -> str:
+        typed = self.cleaned_data["recipient"].strip()
+        if not typed:
+            return ""
+        try:
+            number = phonenumbers.parse(typed, self.sight.viewer.country or None)
+        except phonenumbers.NumberParseException as error:
+            raise ValidationError(
+                f"{typed} is no telephone number; write it in local form, or with + and the country code."
+            ) from error
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+    def states(self) -> tuple[str, ...]:
+        """The states to show, () for all."""
+        chosen: str = self.value("state")
+        if chosen.startswith("all-"):
+            return GROUPS[chosen.removeprefix("all-")][2]
+        return (chosen,) if chosen else ()

@@ -1,0 +1,64 @@
+"""What the preview of SEND SMS shows of a plan; amounts only to an account that may see money."""
+
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+
+from billing.selectors import Balance, balance_of
+from messaging.models import Exclusion
+from messaging.services.planning import Plan, PlannedExclusion
+from smpp.text import UCS_2, segment
+
+SHOWN_EXCLUSIONS = 200
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A plan as the sending account's page shows it."""
+
+    plan: Plan
+
+    @property
+    def duplicates(self) -> int:
+        return self._reasons[Exclusion.Reason.DUPLICATE]
+
+    @property
+    def refused(self) -> int:
+        """Recipients left out for any reason but being there twice."""
+        return len(self.plan.exclusions) - self.duplicates
+
+    @cached_property
+    def _reasons(self) -> Counter[str]:
+        return Counter(row.reason for row in self.plan.exclusions)
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """How many were left out for each reason, in words."""
+        return [(str(Exclusion.Reason(reason).label), count) for reason, count in self._reasons.most_common()]
+
+    @property
+    def first_exclusions(self) -> list[PlannedExclusion]:
+        return self.plan.exclusions[:SHOWN_EXCLUSIONS]
+
+    @cached_property
+    def foreign_characters(self) -> list[str]:
+        """The characters that force UCS-2, each once; empty for a GSM-7 text."""
+        if self.plan.encoding != UCS_2:
+            return []
+        return [character for character in dict.fromkeys(self.plan.text) if segment(character).encoding == UCS_2]
+
+    @cached_property
+    def balance(self) -> Balance | None:
+        """The account's balance now; None where it may not see money."""
+        return balance_of(self.plan.payer) if self.plan.shows_money else None
+
+    @property
+    def after(self) -> Decimal | None:
+        """What is available once the batch is accepted; negative = it will be refused."""
+        return self.balance.available - self.plan.total if self.balance else None
+
+    @property
+    def shortfall(self) -> Decimal:
+        """What is missing to send; 0 when it is covered or nobody here may know."""
+        return -self.after if self.after is not None and self.after < 0 else Decimal(0)

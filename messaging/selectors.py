@@ -1,0 +1,275 @@
+"""Reads of batches and messages, scoped to the viewer's own account and the accounts below it."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+from django.http import Http404
+from django.utils import timezone
+
+from accounts.models import Account
+from billing.models import BillingTerms, Hold
+from billing.selectors import shows_money
+from billing.statements import Period
+from messaging.keyset import Cursor, Page, find_keys
+from messaging.models import Batch, Exclusion, Message
+from messaging.periods import uuid_bounds, uuid_floor
+
+State = Message.State
+
+# What people ask for, in the order in which a batch goes through them; ``tone`` as in the state badges.
+GROUPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "waiting": ("Waiting", "waiting", (*Message.CANCELLABLE,)),
+    "sending": ("Sending", "progress", (State.SENDING, State.UNKNOWN)),
+    "sent": ("Sent", "sent", (State.SENT,)),
+    "delivered": ("Delivered", "good", (State.DELIVERED,)),
+    "failed": (
+        "Failed", "bad", (State.UNDELIVERED, State.EXPIRED, State.REJECTED, State.BLOCKED, State.FAILED),
+    ),
+    "cancelled": ("Cancelled", "neutral", (State.CANCELLED,)),
+}  # fmt: skip
+SHOWN_EXCLUSIONS = 200
+SHOWN_MESSAGES = 50
+
+
+class Sight:
+    """What one account may see of others' messages: whose they are, and whose money."""
+
+    def __init__(self, viewer: Account) -> None:
+        self.viewer = viewer
+
+    @cached_property
+    def shows_money(self) -> bool:
+        """Whether the viewer's pages show prices at all (PRODUCT.md, money rule 3)."""
+        return shows_money(self.viewer)
+
+    def sees_price(self, payer: Account) -> bool:
+        """Whether the viewer may see what ``payer`` paid: its own price and those below it, never one above."""
+        return self.shows_money and self.viewer.pk in payer.path
+
+    @cached_property
+    def clients(self) -> list[Account]:
+        """Every account below the viewer, by name; empty for an account without clients."""
+        return list(Account.objects.below(self.viewer).order_by("name", "pk"))
+
+    def accounts(self, client_code: str = "") -> list[Account]:
+        """The accounts that a list covers: all in sight, or of the chosen client its branch; 404 for another's."""
+        everyone = [self.viewer, *self.clients]
+        if not client_code:
+            return everyone
+        if client_code == self.viewer.code:
+            return [self.viewer]
+        chosen = next((client for client in self.clients if client.code == client_code), None)
+        if chosen is None:
+            raise Http404("No such client.")
+        return [account for account in everyone if chosen.pk in account.path]
+
+
+# --- One object --------------------------------------------------------------------------------------------------
+
+
+def get_batch_for(viewer: Account, code: str) -> Batch:
+    """A batch of the viewer or of an account below it; anything else is 404, as if it did not exist."""
+    found = (
+        Batch.objects.filter(code=code, account__path__contains=[viewer.pk])
+        .select_related("account", "payer", "created_by")
+        .first()
+    )
+    if found is None:
+        raise Http404("No such batch.")
+    return found
+
+
+def get_message_for(viewer: Account, key: UUID) -> Message:
+    """A message of the viewer or of an account below it; anything else is 404."""
+    found = (
+        Message.objects.filter(pk=key, account__path__contains=[viewer.pk])
+        .select_related("account", "payer", "batch__created_by", "quote")
+        .first()
+    )
+    if found is None:
+        raise Http404("No such message.")
+    return found
+
+
+# --- Lists -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a list is narrowed to; empty values do not narrow."""
+
+    accounts: list[Account]
+    period: Period | None = None
+    states: tuple[str, ...] = ()
+    recipient: str = ""
+    batch: Batch | None = None
+
+    def conditions(self, viewer: Account) -> list[tuple[str, Any]]:
+        """SQL conditions with their values, in the viewer's time zone."""
+        conditions: list[tuple[str, Any]] = []
+        if self.period is not None:
+            begin, end = uuid_bounds(self.period, viewer)
+            conditions += [("id >= %s", begin), ("id < %s", end)]
+        if self.states:
+            conditions.append(("state = ANY(%s)", list(self.states)))
+        if self.recipient:
+            conditions.append(("recipient = %s", self.recipient))
+        if self.batch is not None:
+            conditions.append(("batch_id = %s", self.batch.pk))
+        return conditions
+
+
+def page_of_batches(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
+    """Batches of the chosen accounts, newest first."""
+    keys = find_keys("messaging_batch", [one.pk for one in chosen.accounts], chosen.conditions(viewer), cursor)
+    batches = Batch.objects.filter(pk__in=keys.rows).select_related("account", "payer", "created_by").order_by("-pk")
+    return Page(list(batches), keys.newer, keys.older)
+
+
+def page_of_messages(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
+    """Messages of the chosen accounts, newest first."""
+    keys = find_keys("messaging_message", [one.pk for one in chosen.accounts], chosen.conditions(viewer), cursor)
+    return Page(list(_listed(Message.objects.filter(pk__in=keys.rows)).order_by("-pk")), keys.newer, keys.older)
+
+
+def _listed(messages: QuerySet[Message]) -> QuerySet[Message]:
+    return messages.select_related("account", "payer", "batch", "quote")
+
+
+# --- A batch's page ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Share:
+    """One group of states in a batch: how many, and where its piece of the bar begins and how wide it is (0-100)."""
+
+    name: str
+    label: str
+    tone: str
+    count: int
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch has come."""
+
+    batch: Batch
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @cached_property
+    def groups(self) -> dict[str, int]:
+        return {name: sum(self.counts.get(state, 0) for state in states) for name, (_, _, states) in GROUPS.items()}
+
+    @property
+    def cancellable(self) -> int:
+        return self.groups["waiting"]
+
+    @property
+    def done(self) -> int:
+        """Messages of which nothing more is expected."""
+        return sum(self.counts.get(state, 0) for state in Message.FINAL)
+
+    @property
+    def shares(self) -> list[Share]:
+        """The pieces of the bar: what is decided stands first, so that the bar fills from the left."""
+        shares, start = [], 0.0
+        for name in ("delivered", "failed", "cancelled", "sent", "sending", "waiting"):
+            label, tone, _ = GROUPS[name]
+            width = 100 * self.groups[name] / self.total if self.total else 0.0
+            shares.append(Share(name, label, tone, self.groups[name], round(start, 3), round(width, 3)))
+            start += width
+        return shares
+
+    @property
+    def refresh_seconds(self) -> int:
+        """How often the page asks again; 0 = it need not. Receipts that stay away are asked for less and less."""
+        if self.batch.state == Batch.State.PREPARING:
+            return 2
+        if self.batch.state == Batch.State.REFUSED or (self.total and self.done == self.total):
+            return 0
+        if self.groups["waiting"] or self.groups["sending"]:
+            return 2
+        age = timezone.now() - self.batch.created_at
+        if age < timedelta(minutes=5):
+            return 2
+        return 30 if age < timedelta(hours=2) else 0
+
+
+def progress_of(batch: Batch) -> Progress:
+    """Counts of the batch's messages by state, from the (batch, state) index."""
+    rows = Message.objects.filter(batch=batch).order_by().values_list("state").annotate(count=Count("*"))
+    return Progress(batch, dict(rows))
+
+
+def first_messages_of(batch: Batch) -> list[Message]:
+    """The batch's first messages in the order of acceptance; they are never older than their batch."""
+    earliest = uuid_floor(batch.created_at - timedelta(minutes=1))
+    messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=earliest)
+    return list(_listed(messages).order_by("pk")[:SHOWN_MESSAGES])
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Recipients that were left out: how many for each reason, and the first of them."""
+
+    counts: list[tuple[str, int]]
+    first: list[Exclusion]
+    total: int
+
+
+def excluded_of(batch: Batch) -> Excluded:
+    """Who was left out of the batch, and why."""
+    rows = Exclusion.objects.filter(batch=batch)
+    counts = rows.order_by("reason").values_list("reason").annotate(count=Count("*"))
+    labelled = [(Exclusion.Reason(reason).label, count) for reason, count in counts]
+    return Excluded(labelled, list(rows.order_by("pk")[:SHOWN_EXCLUSIONS]), sum(count for _, count in labelled))
+
+
+@dataclass(frozen=True)
+class BatchMoney:
+    """What a batch set aside and what became of it, in the payer's currency."""
+
+    held: Decimal
+    captured: Decimal
+    released: Decimal
+    currency: str
+    payer: Account
+
+    @property
+    def open(self) -> Decimal:
+        return self.held - self.captured - self.released
+
+
+def money_of(batch: Batch, sight: Sight) -> BatchMoney | None:
+    """The batch's money; None where the viewer may not see it or nothing was held."""
+    if not sight.sees_price(batch.payer):
+        return None
+    hold = Hold.objects.filter(batch_id=batch.pk).first()
+    if hold is None:
+        return None
+    return BatchMoney(hold.amount, hold.captured, hold.released, hold.currency, batch.payer)
+
+
+# --- SEND SMS ----------------------------------------------------------------------------------------------------
+
+
+def pays_by_card(account: Account) -> bool:
+    """Whether the account's terms let it add credit by card."""
+    return BillingTerms.objects.filter(account=account, method__in=BillingTerms.CARD_METHODS).exists()
+
+
+def recent_senders(account: Account) -> list[str]:
+    """The senders of the account's last batches, latest first, each once."""
+    last = Batch.objects.filter(account=account).order_by("-pk").values_list("sender", flat=True)[:50]
+    return list(dict.fromkeys(last))[:5]

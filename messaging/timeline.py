@@ -1,0 +1,87 @@
+"""What happened to a message and when, in words."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from messaging.models import Message, MessagePart, Receipt
+
+State = Message.State
+
+# The carrier's words (SMPP 3.4, appendix B) in ours.
+RECEIPT_WORDS = {
+    "DELIVRD": ("Delivered to the handset", "good"),
+    "UNDELIV": ("Could not be delivered", "bad"),
+    "EXPIRED": ("Expired before it could be delivered", "bad"),
+    "DELETED": ("Deleted by the carrier", "bad"),
+    "REJECTD": ("Rejected by the carrier", "bad"),
+    "ACCEPTD": ("Accepted for delivery", "sent"),
+    "ENROUTE": ("On its way", "progress"),
+    "UNKNOWN": ("The carrier does not know its state", "waiting"),
+}
+_END_WORDS = {
+    State.REJECTED: ("Refused by the carrier", "bad"),
+    State.FAILED: ("Failed", "bad"),
+    State.BLOCKED: ("Blocked", "bad"),
+    State.CANCELLED: ("Cancelled before it was submitted", "neutral"),
+    State.EXPIRED: ("Expired", "bad"),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step: ``code`` is the carrier's, ``detail`` a sentence; ``tone`` as in the state badges."""
+
+    at: datetime
+    title: str
+    tone: str = "neutral"
+    code: str = ""
+    detail: str = ""
+
+
+def timeline_of(message: Message, *, shows_money: bool) -> list[Event]:
+    """Everything known of the message's way, in the order in which it happened."""
+    events = [Event(message.accepted_at, "Accepted", detail=_origin(message))]
+    if message.released_at:
+        events.append(Event(message.released_at, "Released to the carrier's queue"))
+    if message.sending_at:
+        events.append(Event(message.sending_at, "Submitted to the carrier", "progress"))
+    if message.sent_at:
+        answer = f"Its id there: {message.carrier_id}" if message.carrier_id else ""
+        events.append(Event(message.sent_at, "Accepted by the carrier", "sent", detail=answer))
+    receipts = Receipt.objects.filter(message=message.pk).order_by("pk")
+    events += [_receipt_event(receipt, message) for receipt in receipts]
+    events += _end_events(message, has_receipt=any(event.code for event in events))
+    if message.settled_at and shows_money:
+        charged = "Charged" if message.sent_at else "Given back: what was held for it costs nothing"
+        events.append(Event(message.settled_at, charged))
+    return sorted(events, key=lambda event: event.at)
+
+
+def _origin(message: Message) -> str:
+    batch = message.batch
+    door = f"through {batch.get_door_display()}"
+    return f"{door}, by {batch.created_by}" if batch.created_by else door
+
+
+def _receipt_event(receipt: Receipt, message: Message) -> Event:
+    title, tone = RECEIPT_WORDS.get(receipt.status, (f"The carrier says {receipt.status}", "neutral"))
+    code = f"{receipt.status} {receipt.error_code}".strip()
+    part = f"Part with the id {receipt.carrier_id}." if message.parts > 1 else ""
+    return Event(receipt.received_at, f"Receipt: {title}", tone, code, part)
+
+
+def _end_events(message: Message, *, has_receipt: bool) -> list[Event]:
+    """How it ended where no receipt says so."""
+    if message.done_at is None or message.state not in _END_WORDS or (message.sent_at and has_receipt):
+        return []
+    title, tone = _END_WORDS[State(message.state)]
+    if message.state == State.EXPIRED and message.sent_at:
+        title = "No receipt came in time"
+    return [Event(message.done_at, title, tone, message.error_code, message.reason)]
+
+
+def parts_of(message: Message) -> list[MessagePart]:
+    """The submitted parts of a long message; empty for one of a single part."""
+    if message.parts == 1:
+        return []
+    return list(MessagePart.objects.filter(message_id=message.pk).order_by("part"))

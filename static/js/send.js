@@ -1,0 +1,41 @@
+// SEND SMS: counts the text while it is typed. Without JavaScript the preview says the same.
+(() => {
+  "use strict";
+
+  const counter = document.getElementById("text-counter");
+  const field = document.getElementById("id_text");
+  if (!counter || !field) return;
+
+  const part = (name) => counter.querySelector(`[data-count="${name}"]`);
+  const number = (value) => value.toLocaleString("en-US");
+  const put = (element, words) => {
+    if (element.textContent !== words) element.textContent = words;
+  };
+
+  // "“ ’ 😀": what forced the costlier alphabet, at most ten of them.
+  const reason = (text) => {
+    const foreign = SmsText.foreignCharacters(text);
+    if (!foreign.length) return "";
+    const shown = foreign.slice(0, 10).map((character) => (character.trim() ? character : codeOf(character)));
+    const more = foreign.length > shown.length ? ` and ${foreign.length - shown.length} more` : "";
+    return `Not in the GSM alphabet: ${shown.join(" ")}${more}. Such a text has room for 70 characters in one part instead of 160.`;
+  };
+  const codeOf = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+  const update = () => {
+    const found = SmsText.segment(field.value);
+    const most = Number(counter.dataset.mostParts);
+    put(part("encoding"), found.encoding);
+    put(part("characters"), number(found.characters));
+    put(part("parts"), number(found.parts));
+    put(part("left"), number(found.unitsLeft));
+    const tooLong = found.parts > most ? `The text needs ${found.parts} parts; at most ${most} are possible. ` : "";
+    put(part("note"), tooLong + reason(field.value));
+    counter.classList.toggle("is-over", found.parts > most);
+  };
+
+  counter.hidden = false;
+  field.addEventListener("input", update);
+  window.addEventListener("pageshow", update);
+  update();
+})();
