@@ -1,8 +1,10 @@
 """How allauth behaves here: accounts are made by their parent, never by sign-up; mail goes through the outbox."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.http import HttpRequest
 
 from accounts.services.users import request_password_reset, reset_password
@@ -27,4 +29,6 @@ class PortalAccountAdapter(DefaultAccountAdapter):
         reset_password(user=user, password=password)
 
     def send_password_reset_mail(self, user: Any, email: str, context: dict[str, Any]) -> None:
-        request_password_reset(user=user, email=user.email, url=context["password_reset_url"])
+        # On the portal's own address, whatever host name the request came by.
+        url = settings.SITE_URL + urlsplit(context["password_reset_url"]).path
+        request_password_reset(user=user, email=user.email, url=url)

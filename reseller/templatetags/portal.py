@@ -225,6 +225,10 @@ def _first_control(field: BoundField) -> str:
     return field.id_for_label or f"{field.auto_id}_0"
 
 
+def _figure(value: Any, unit: str) -> str:
+    return money(value, unit) if unit else f"{value:,}"
+
+
 @register.inclusion_tag("_chart.html")
 def chart(chart_id: str, data: dict[str, Any], title: str, *, kind: str = "bar", unit: str = "") -> dict[str, Any]:
     """A chart over days with its figures as a table, which is all that a reader without JavaScript or sight needs.
@@ -233,8 +237,8 @@ def chart(chart_id: str, data: dict[str, Any], title: str, *, kind: str = "bar",
     ``tone`` is one of accent, good, bad, waiting. ``kind``: "bar" (series stacked) or "line". ``unit``: currency code
     of the values (shown as money), or "" for counts. Draws under ``static/js/charts.js``, which base.html loads.
     """
-    series = [{"tone": "accent", **one} for one in data["series"]]
-    rows = [(when, [one["values"][index] for one in series]) for index, when in enumerate(data["days"])]
+    series = [{"tone": "accent", **one, "total": _figure(sum(one["values"]), unit)} for one in data["series"]]
+    rows = [(when, [_figure(one["values"][index], unit) for one in series]) for index, when in enumerate(data["days"])]
     plotted = {
         "days": [when.isoformat() for when in data["days"]],
         # Canvas coordinates, not money: the table beside it has the exact amounts.
@@ -242,4 +246,4 @@ def chart(chart_id: str, data: dict[str, Any], title: str, *, kind: str = "bar",
         "kind": kind,
         "unit": unit,
     }
-    return {"chart_id": chart_id, "title": title, "series": series, "rows": rows, "plotted": plotted, "unit": unit}
+    return {"chart_id": chart_id, "title": title, "series": series, "rows": rows, "plotted": plotted}

@@ -11,7 +11,6 @@
   const label = (seconds) => dayFormat.format(new Date(seconds * 1000));
 
   const figure = (unit) => (value) => {
-    if (value == null) return "–";
     if (!unit) return value.toLocaleString("en-US");
     return `${unit} ${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 6 })}`;
   };
@@ -25,12 +24,13 @@
     }));
   };
 
+  // The legend shows the day under the pointer, and the totals (exact, from the server) while there is none.
   const seriesOptions = (one, kind, format) => {
     const tone = colour(one.tone);
     const common = {
       label: one.label,
       stroke: tone,
-      value: (plot, drawn, seriesIndex, index) => format(index == null ? null : one.values[index]),
+      value: (plot, drawn, seriesIndex, index) => (index == null ? one.total : format(one.values[index])),
       points: { show: false },
     };
     if (kind === "line") return { ...common, width: 2, fill: `color-mix(in srgb, ${tone} 12%, transparent)` };
@@ -51,7 +51,7 @@
         { ...axis, grid: { show: false }, values: (plot, ticks) => ticks.map(label), splits: daySplits(width) },
         { ...axis, size: 64, values: (plot, ticks) => ticks.map((tick) => tick.toLocaleString("en-US")) },
       ],
-      series: [{ label: "Day", value: (plot, seconds) => (seconds == null ? "–" : label(seconds)) }, ...(data.kind === "bar" ? drawn.reverse() : drawn)],
+      series: [{ label: "Day", value: (plot, seconds) => (seconds == null ? "all" : label(seconds)) }, ...(data.kind === "bar" ? drawn.reverse() : drawn)],
     };
   };
 

@@ -148,6 +148,11 @@ def test_a_forgotten_password_is_reset_by_mail_from_end_to_end(reseller: Member)
     assert AuditEntry.objects.filter(action="user.password_set", account=reseller.account).count() == 1
 
 
+def test_a_reset_link_leads_to_the_portal_whatever_host_was_asked(reseller: Member) -> None:
+    Client().post("/password/reset/", {"email": "reseller@test.example"}, headers={"host": "127.0.0.1"})
+    assert "http://testserver/password/reset/key/" in OutgoingMail.objects.get().text
+
+
 def test_a_reset_link_works_once(reseller: Member) -> None:
     link = ask_for_link("reseller@test.example")
     browser = Client()

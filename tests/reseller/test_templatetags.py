@@ -173,5 +173,6 @@ def test_a_chart_carries_its_figures_as_a_table_and_as_data() -> None:
     assert '<script id="margin" type="application/json">' in page
     assert '"days": ["2026-11-01", "2026-11-02"]' in page
     assert "AUD 0.000001" in page
+    assert "AUD 1.500001" in page, "the exact total"
     assert page.count("</script>") == 1
     assert 'data-chart="margin"' in page
