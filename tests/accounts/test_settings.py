@@ -5,6 +5,7 @@ from django.core import mail
 from django.test import Client
 
 from accounts.models import AuditEntry, Membership
+from accounts.services.accounts import suspend_account
 from accounts.services.mail import send_due_mail
 from accounts.services.users import create_member
 from tests.cast import PASSWORD, LogIn, Member
@@ -132,3 +133,21 @@ def test_a_wrong_password_change_says_what_to_do_and_changes_nothing(
     assert sentence in change(log_in(reseller.user), **wrong)
     reseller.user.refresh_from_db()
     assert reseller.user.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize("whose", ["own", "parent"])
+def test_a_suspended_account_reads_what_to_do_and_can_only_log_out(
+    reseller: Member, client_member: Member, log_in: LogIn, whose: str
+) -> None:
+    suspend_account(account=client_member.account if whose == "own" else reseller.account, actor=None)
+    browser = log_in(client_member.user)
+    response = browser.get("/settings/")
+    page = response.content.decode()
+    assert response.status_code == 403
+    assert "Your account is suspended" in page
+    assert client_member.account.name in page
+    assert reseller.account.name not in page
+    assert browser.post("/settings/", PROFILE).status_code == 403
+    client_member.user.refresh_from_db()
+    assert client_member.user.name == "Client"
+    assert browser.post("/logout/").status_code == 302
