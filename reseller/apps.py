@@ -5,5 +5,5 @@ class ResellerConfig(AppConfig):
     name = "reseller"
 
     def ready(self) -> None:
-        """Make the Celery application current, so that every task call of this process reaches its broker."""
-        from reseller import celery  # noqa: F401
+        """Make the Celery application current, so that task calls reach its broker, and register the checks."""
+        from reseller import celery, checks  # noqa: F401

@@ -6,7 +6,9 @@ that consumes it, so the key proves beat, broker and worker at once.
 
 import os
 import socket
+import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 
@@ -19,7 +21,7 @@ CONNECTORS_KEY = ":1:health:connectors"
 HEARTBEAT_INTERVAL = 5  # seconds
 KEY_LIFETIME = 30  # seconds; a worker busy with one long task is not dead yet
 QUEUES = ("dispatch", "settle", "default", "accept", "billing")
-DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"  # that of settings.py
+DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 TIMEOUT = 3.0  # seconds
 
 
@@ -59,10 +61,11 @@ def check_queues(*queues: str) -> None:
         check_key(QUEUE_KEY.format(queue=queue))
 
 
-def check_http(url: str) -> None:
-    """Raises UnhealthyError unless ``url`` (http only) answers 200."""
+def check_http(url: str, host: str = "") -> None:
+    """Raises UnhealthyError unless ``url`` (http only) answers 200; ``host`` is the name to ask for."""
+    request = urllib.request.Request(url, headers={"Host": host} if host else {})  # noqa: S310 - our own address
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
             if answer.status != 200:
                 raise UnhealthyError(f"{url} answers {answer.status}")
     except urllib.error.HTTPError as error:
@@ -86,8 +89,9 @@ def _client() -> redis.Redis:
 
 
 def _check_web() -> None:
-    # Inside the container or machine the web process always speaks plain HTTP on this port.
-    check_http(f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/health/ready/")
+    # Inside the container or machine the web process speaks plain HTTP; it answers to the name of its site only.
+    site = urllib.parse.urlsplit(os.environ.get("SITE_URL", "")).netloc
+    check_http(f"http://127.0.0.1:{os.environ.get('PORT', '8000')}/health/ready/", site)
 
 
 def _check_simulator() -> None:
@@ -108,3 +112,21 @@ CHECKS: dict[str, Callable[[], None]] = {
     "simulator": _check_simulator,
     "stripe-double": _check_stripe_double,
 }
+
+
+def main() -> int:
+    """`python -m reseller.health NAME`: the check of a container, which must not start Django every few seconds."""
+    names = sys.argv[1:]
+    if len(names) != 1 or names[0] not in CHECKS:
+        print(f"usage: python -m reseller.health {{{','.join(sorted(CHECKS))}}}", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        CHECKS[names[0]]()
+    except UnhealthyError as error:
+        print(f"{names[0]}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

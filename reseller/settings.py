@@ -8,7 +8,7 @@ import environ
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from reseller.health import HEARTBEAT_INTERVAL, QUEUES
+from reseller.health import DEFAULT_REDIS_URL, HEARTBEAT_INTERVAL, QUEUES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -120,7 +120,7 @@ TEMPLATES = [
 # The URL's login owns the tables and is used (as "owner") for migrations only; everything else acts as
 # DATABASE_APP_ROLE, which is no superuser, owns nothing and cannot rewrite the ledger.
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", "reseller_app")
-_database = env.db("DATABASE_URL", default="postgres://postgres@127.0.0.1:5432/reseller")
+_database = env.db_url_config(secret("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/reseller"))
 _database |= {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 300, "CONN_HEALTH_CHECKS": True}
 DATABASES = {
     "default": _database | {"OPTIONS": _database.get("OPTIONS", {}) | {"options": f"-c role={DATABASE_APP_ROLE}"}},
@@ -128,7 +128,7 @@ DATABASES = {
 }
 DATABASE_ROUTERS: list[str] = []
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-REDIS_URL = env.str("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = secret("REDIS_URL", DEFAULT_REDIS_URL)
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
 CELERY_BROKER_URL = REDIS_URL

@@ -11,7 +11,7 @@ from pathlib import Path
 from reseller import health
 from reseller.engines import Engine
 from reseller.processes import spawn
-from reseller.run.config import BASE_DIR, HOST, Config
+from reseller.run.config import BASE_DIR, Config
 
 # Queues of each worker and how many tasks it runs at once. Dispatch is one at a time: it orders what is sent.
 WORKERS = {
@@ -39,7 +39,7 @@ def engine_service(name: str, engine: Engine) -> Service:
 
 def portal_services(config: Config, environment: Mapping[str, str]) -> list[Service]:
     """Every process of the portal, without the engines."""
-    commands = {"web": _web_command(config)}
+    commands = {"web": ["-m", "gunicorn", "reseller.wsgi"]}
     commands |= {name: _worker_command(name, *worker) for name, worker in WORKERS.items()}
     commands["beat"] = ["-m", "celery", "--quiet", "-A", "reseller", "beat", "--loglevel", "WARNING", "--pidfile", ""]
     commands["connectors"] = ["manage.py", "run_connectors"]
@@ -62,12 +62,6 @@ def _service(name: str, command: list[str], config: Config, environment: Mapping
     log = config.logs / f"{name}.log"
     launch = partial(spawn, command, log=log, env=environment, cwd=BASE_DIR)
     return Service(name, launch, health.CHECKS[name], log)
-
-
-def _web_command(config: Config) -> list[str]:
-    options = ["--worker-class", "gthread", "--workers", "2", "--threads", "4", "--preload"]
-    options += ["--graceful-timeout", "5", "--timeout", "60", "--log-level", "warning"]
-    return ["-m", "gunicorn", "reseller.wsgi", "--bind", f"{HOST}:{config.port}", *options]
 
 
 def _worker_command(name: str, queues: str, concurrency: int) -> list[str]:

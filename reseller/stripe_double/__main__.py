@@ -18,6 +18,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True, help="port to listen on; 0 takes a free one and prints it")
     parser.add_argument("--state", type=Path, metavar="FILE", help="keep sessions and undelivered events in this file")
     parser.add_argument("--webhook-url", help="where events go (default: SITE_URL + /billing/webhooks/stripe/)")
+    parser.add_argument(
+        "--public-url", default="", help="where browsers reach it (default: the address the portal calls)"
+    )
     return parser.parse_args()
 
 
@@ -45,6 +48,7 @@ def main() -> None:
         webhook_secret=_required("STRIPE_WEBHOOK_SECRET"),
         webhook_url=arguments.webhook_url or _required("SITE_URL").rstrip("/") + "/billing/webhooks/stripe/",
         state_file=arguments.state,
+        public_url=arguments.public_url,
     )
     listener = _listen(arguments.host, arguments.port)
     address = "http://{}:{}".format(*listener.getsockname()[:2])

@@ -15,6 +15,7 @@ from reseller.stripe_double.webhooks import Courier
 STATE = web.AppKey("state", State)
 COURIER = web.AppKey("courier", Courier)
 SECRET_KEY = web.AppKey("secret_key", str)
+PUBLIC_URL = web.AppKey("public_url", str)
 
 routes = web.RouteTableDef()
 
@@ -82,7 +83,7 @@ async def create_session(request: web.Request) -> web.Response:
             sentence = "Keys for idempotent requests can only be used with the parameters they were first used with."
             return problem(400, sentence, kind="idempotency_error")
         return web.json_response(known["body"], headers={"Idempotent-Replayed": "true"})
-    body = payments.public(payments.open_session(state, params, str(request.url.origin())))
+    body = payments.public(payments.open_session(state, params, request.app[PUBLIC_URL] or str(request.url.origin())))
     if key:
         state.answers[key] = {"fingerprint": fingerprint, "body": json.loads(json.dumps(body))}
     request.app[COURIER].nudge()

@@ -13,12 +13,16 @@ from reseller.stripe_double.webhooks import Courier
 
 
 def build_app(
-    *, secret_key: str, webhook_secret: str, webhook_url: str, state_file: Path | None = None
+    *, secret_key: str, webhook_secret: str, webhook_url: str, state_file: Path | None = None, public_url: str = ""
 ) -> web.Application:
-    """The double as an aiohttp application; webhooks go to `webhook_url`, signed with `webhook_secret`."""
+    """The double as an aiohttp application; webhooks go to `webhook_url`, signed with `webhook_secret`.
+
+    Payment pages are under `public_url`; empty means under the address that the portal called.
+    """
     app = web.Application(middlewares=[api.api_rules])
     app[api.STATE] = State.load(state_file)
     app[api.SECRET_KEY] = secret_key
+    app[api.PUBLIC_URL] = public_url.rstrip("/")
     app[api.COURIER] = Courier(app[api.STATE], webhook_url, webhook_secret)
     app.cleanup_ctx.append(_deliver)
     for room in (api, hosted, control):

@@ -10,7 +10,7 @@ from reseller import health
 
 
 class Command(BaseCommand):
-    """`manage.py check_health NAME`, used by docker-compose.yml; `make run` makes the same checks itself."""
+    """`manage.py check_health NAME`, for people; `make run` and containers make the same checks without Django."""
 
     help = __doc__
     requires_system_checks: list[str] = []
@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: object, name: str, **options: object) -> None:
         """Raises CommandError with the reason when the process is not healthy."""
-        for variable in ("REDIS_URL", "SIMULATOR_HOST", "SIMULATOR_PORT", "STRIPE_API_BASE"):
+        for variable in ("REDIS_URL", "SITE_URL", "SIMULATOR_HOST", "SIMULATOR_PORT", "STRIPE_API_BASE"):
             os.environ.setdefault(variable, str(getattr(settings, variable)))
         try:
             health.CHECKS[name]()

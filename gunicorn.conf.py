@@ -1,0 +1,12 @@
+"""The web process, in `make run` and in a container alike (gunicorn reads this file from the working directory)."""
+
+import os
+
+bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "4"))
+preload_app = True  # the code is loaded once and shared by the workers
+timeout = 60  # seconds without a sign of life until a worker is replaced
+graceful_timeout = 5  # seconds that running requests get when the process is asked to end
+loglevel = "warning"  # requests are logged by django-structlog, with user and duration

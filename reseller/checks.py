@@ -1,0 +1,50 @@
+"""Combinations of settings that work in development and would hurt in production (`manage.py check --deploy`)."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register(Tags.security, deploy=True)
+def check_site_url(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Links in mails, cookies and HSTS follow SITE_URL."""
+    site = urlsplit(settings.SITE_URL)
+    if site.scheme == "https" and site.hostname not in (None, "localhost", "127.0.0.1"):
+        return []
+    return [
+        Error(
+            f"SITE_URL is {settings.SITE_URL!r}: links in mails would lead nowhere and cookies would go unencrypted.",
+            hint="Set SITE_URL to the https:// address under which people reach the portal.",
+            id="reseller.E001",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_payments_reach_stripe(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The local double credits wallets for test cards; nobody may pay with it in earnest."""
+    if not settings.STRIPE_API_BASE:
+        return []
+    return [
+        Error(
+            f"STRIPE_API_BASE is {settings.STRIPE_API_BASE!r}: payments would go to a stand-in instead of Stripe.",
+            hint="Leave STRIPE_API_BASE empty in production.",
+            id="reseller.E002",
+        )
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_mail_leaves_the_house(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Receipts and password resets are mails."""
+    if settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+        return []
+    return [
+        Warning(
+            f"Mails go to {settings.EMAIL_BACKEND.rsplit('.', 2)[1]}, not to people.",
+            hint="Set EMAIL_URL, for example smtp+tls://user:password@mail.example:587.",
+            id="reseller.W001",
+        )
+    ]
