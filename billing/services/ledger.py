@@ -156,21 +156,20 @@ class Settled:
 
 @transaction.atomic
 def settle(*, key: str, settlements: list[Settlement]) -> dict[UUID, Settled]:
-    """Capture and release parts of holds, one ledger transaction per sending account and direction.
+    """Capture and release parts of holds, one ledger transaction per sending account, payer and direction.
 
     ``key`` names the chunk and makes it happen once. Raises DuplicateMovement when it happened before, and
     IntegrityError (hold_not_overspent) when more than what is held would be settled: both mean that the caller's
     books are wrong, and nothing is written.
     """
     holds = _move_holds(settlements)
-    groups: defaultdict[Account, list[Settlement]] = defaultdict(list)
+    # An account's terms may have changed between two of its batches, so its payer is a batch's own.
+    groups: defaultdict[tuple[Account, Account], list[Settlement]] = defaultdict(list)
     for one in settlements:
-        groups[holds[one.batch_id].account].append(one)
-    payers = {account: holds[group[0].batch_id].payer for account, group in groups.items()}
-    books = _lock_books(payers.values(), {pk for one in settlements for pk in one.earnings})
+        groups[holds[one.batch_id].account, holds[one.batch_id].payer].append(one)
+    books = _lock_books({payer for _, payer in groups}, {pk for one in settlements for pk in one.earnings})
     settled: dict[UUID, Settled] = {}
-    for account, group in groups.items():
-        payer = payers[account]
+    for (account, payer), group in groups.items():
         ids = Settled(_capture(key, account, payer, group, books), _release(key, account, payer, group, books))
         settled |= {one.batch_id: ids for one in group}
     return settled
@@ -217,7 +216,7 @@ def _capture(key: str, account: Account, payer: Account, group: list[Settlement]
     earned = [(pk, amount) for one in group for pk, amount in one.earnings.items()]
     revenue = captured - sum((amount for _, amount in earned), Decimal(0))
     return post(
-        kind=TxKind.CAPTURE, key=f"capture:{account.pk}:{key}", currency=payer.currency, about=account,
+        kind=TxKind.CAPTURE, key=f"capture:{account.pk}:{payer.pk}:{key}", currency=payer.currency, about=account,
         reference=_common_reference(group), quantity=sum(one.captured_count for one in group),
         postings=[
             Posting(books[payer.pk, Kind.HELD], -captured),
@@ -232,7 +231,7 @@ def _release(key: str, account: Account, payer: Account, group: list[Settlement]
     if not released:
         return None
     return post(
-        kind=TxKind.RELEASE, key=f"release:{account.pk}:{key}", currency=payer.currency, about=account,
+        kind=TxKind.RELEASE, key=f"release:{account.pk}:{payer.pk}:{key}", currency=payer.currency, about=account,
         reference=_common_reference(group), quantity=sum(one.released_count for one in group),
         postings=[Posting(books[payer.pk, Kind.HELD], -released), Posting(books[payer.pk, Kind.WALLET], released)],
     ).pk  # fmt: skip
