@@ -50,11 +50,18 @@ class SendingNotAllowed(SendingError):
 class NotEnoughMoney(SendingError):
     """The payer's balance does not cover the batch.
 
-    ``price``, ``available`` and ``shortfall`` are in the payer's currency; the sentence names them only to accounts
-    that may see money (PRODUCT.md, money rule 3).
+    ``price``, ``available`` and ``shortfall`` are in the payer's currency, and None for an account that may not see
+    money (PRODUCT.md, money rule 3).
     """
 
-    def __init__(self, message: str, *, price: Decimal, available: Decimal, shortfall: Decimal) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        price: Decimal | None = None,
+        available: Decimal | None = None,
+        shortfall: Decimal | None = None,
+    ) -> None:
         super().__init__(message)
         self.price = price
         self.available = available
