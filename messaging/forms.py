@@ -77,11 +77,23 @@ class ConfirmationForm(forms.Form):
         return self.cleaned_data["price"]
 
 
+def _day_input() -> forms.DateInput:
+    return forms.DateInput({"type": "date", "class": "form-control"}, "%Y-%m-%d")
+
+
 class PeriodForm(forms.Form):
     """Days in the account's zone, both included; the last 30 when nothing is chosen."""
 
-    first = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    last = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    first = forms.DateField(label="From", required=False, widget=_day_input())
+    last = forms.DateField(label="To", required=False, widget=_day_input())
+
+    def __init__(self, data: Any, *, fills_period: bool = True, **kwargs: Any) -> None:
+        """``data``: the query. ``fills_period``: show the last 30 days in From and To where the query has neither."""
+        if fills_period and not data.get("first") and not data.get("last"):
+            period = last_days(timezone.localdate())
+            data = data.copy()
+            data["first"], data["last"] = period.first.isoformat(), period.last.isoformat()
+        super().__init__(data, **kwargs)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -112,10 +124,10 @@ class PeriodForm(forms.Form):
 class ClientPeriodForm(PeriodForm):
     """A period and, for an account with clients, whose messages. Takes a ``sight``."""
 
-    client = forms.ChoiceField(label="Client", required=False)
+    client = forms.ChoiceField(label="Client", required=False, widget=forms.Select({"class": "form-select"}))
 
-    def __init__(self, *args: Any, sight: Sight, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Any, *, sight: Sight, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
         self.sight = sight
         if not sight.clients:
             del self.fields["client"]
@@ -133,15 +145,18 @@ class ClientPeriodForm(PeriodForm):
 class MessageFilterForm(ClientPeriodForm):
     """What the list of messages is narrowed to."""
 
-    state = forms.ChoiceField(label="State", required=False)
+    state = forms.ChoiceField(label="State", required=False, widget=forms.Select({"class": "form-select"}))
     recipient = forms.CharField(
-        label="Recipient", required=False, max_length=40, widget=forms.TextInput(attrs={"inputmode": "tel"})
+        label="Recipient",
+        required=False,
+        max_length=40,
+        widget=forms.TextInput({"inputmode": "tel", "class": "form-control"}),
     )
 
     field_order = ("recipient", "state", "client", "first", "last")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Any, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
         field: Any = self.fields["state"]
         exact = [(state.value, state.label) for state in Message.State]
         groups = [(f"all-{name}", label) for name, (label, _, states) in GROUPS.items() if len(states) > 1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
+from accounts.countries import country_name
 from billing.selectors import Balance, balance_of
 from messaging.models import Exclusion
 from messaging.services.planning import Plan, PlannedExclusion
@@ -14,10 +15,32 @@ SHOWN_EXCLUSIONS = 200
 
 
 @dataclass(frozen=True)
+class DestinationRow:
+    """A destination with its country in words and the parts of all its messages."""
+
+    country: str
+    prefix: str
+    count: int
+    parts: int
+    unit_price: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True)
 class Preview:
     """A plan as the sending account's page shows it."""
 
     plan: Plan
+
+    @property
+    def destinations(self) -> list[DestinationRow]:
+        return [
+            DestinationRow(
+                country_name(row.country) or "Unknown", row.prefix, row.count, row.count * self.plan.parts,
+                row.unit_price, row.total,
+            )
+            for row in self.plan.destinations
+        ]  # fmt: skip
 
     @property
     def duplicates(self) -> int:

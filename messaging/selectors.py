@@ -17,7 +17,7 @@ from billing.selectors import shows_money
 from billing.statements import Period
 from messaging.keyset import Cursor, Page, find_keys
 from messaging.models import Batch, Exclusion, Message
-from messaging.periods import uuid_bounds, uuid_floor
+from messaging.periods import uuid_bounds
 
 State = Message.State
 
@@ -154,6 +154,7 @@ class Share:
     count: int
     start: float
     width: float
+    states: list[tuple[str, int]]  # the exact states of a group that has several
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,16 @@ class Progress:
         for name in ("delivered", "failed", "cancelled", "sent", "sending", "waiting"):
             label, tone, _ = GROUPS[name]
             width = 100 * self.groups[name] / self.total if self.total else 0.0
-            shares.append(Share(name, label, tone, self.groups[name], round(start, 3), round(width, 3)))
+            count = self.groups[name]
+            shares.append(Share(name, label, tone, count, round(start, 3), round(width, 3), self._states(name)))
             start += width
         return shares
+
+    def _states(self, name: str) -> list[tuple[str, int]]:
+        states = GROUPS[name][2]
+        if len(states) == 1:
+            return []
+        return [(str(State(state).label), self.counts[state]) for state in states if self.counts.get(state)]
 
     @property
     def refresh_seconds(self) -> int:
@@ -213,9 +221,8 @@ def progress_of(batch: Batch) -> Progress:
 
 
 def first_messages_of(batch: Batch) -> list[Message]:
-    """The batch's first messages in the order of acceptance; they are never older than their batch."""
-    earliest = uuid_floor(batch.created_at - timedelta(minutes=1))
-    messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=earliest)
+    """The batch's first messages in the order of acceptance; they are younger than their batch."""
+    messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=batch.pk)
     return list(_listed(messages).order_by("pk")[:SHOWN_MESSAGES])
 
 

@@ -1,0 +1,21 @@
+"""SEND SMS, batches, messages and REPORTS."""
+
+from django.urls import path
+
+from messaging.views import batches, messages, reports, send
+
+app_name = "messaging"
+
+urlpatterns = [
+    path("send/", send.send, name="send"),
+    path("batches/", batches.batch_list, name="batch-list"),
+    path("batches/<slug:code>/", batches.batch_detail, name="batch-detail"),
+    path("batches/<slug:code>/progress/", batches.batch_progress, name="batch-progress"),
+    path("batches/<slug:code>/cancel/", batches.batch_cancel, name="batch-cancel"),
+    path("messages/", messages.message_list, name="message-list"),
+    path("messages/<uuid:key>/", messages.message_detail, name="message-detail"),
+    path("reports/", reports.reports, name="reports"),
+    path("reports/messages.csv", reports.message_export, name="message-export"),
+    path("reports/clients/", reports.activity, name="client-activity"),
+    path("reports/clients.csv", reports.activity_export, name="client-activity-export"),
+]

@@ -1,0 +1,89 @@
+"""Batches: the list, one batch with its progress, and cancelling it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts.access import MAY_SEND, TenantRequest, tenant_view
+from messaging import selectors
+from messaging.exceptions import NotCancellable
+from messaging.forms import ClientPeriodForm
+from messaging.keyset import read_cursor
+from messaging.models import Batch
+from messaging.selectors import Chosen, Sight
+from messaging.services.cancelling import cancel_batch
+
+
+@require_GET
+@tenant_view()
+def batch_list(request: TenantRequest) -> HttpResponse:
+    """The account's batches, and those of its clients."""
+    sight = Sight(request.account)
+    form = ClientPeriodForm(request.GET, sight=sight)
+    cursor = read_cursor(request.GET.get("before", ""), request.GET.get("after", ""))
+    page = selectors.page_of_batches(request.account, Chosen(form.accounts(), form.period()), cursor)
+    context = {
+        "form": form,
+        "period": form.period(),
+        "is_filtered": bool(request.GET),
+        "page": page,
+        "sight": sight,
+        "rows": [(batch, sight.sees_price(batch.payer)) for batch in page.rows],
+        "may_send": request.membership.role in MAY_SEND,
+    }
+    return render(request, "messaging/batch_list.html", context)
+
+
+@require_GET
+@tenant_view()
+def batch_detail(request: TenantRequest, code: str) -> HttpResponse:
+    """One batch; the part that changes asks for itself until the batch is finished."""
+    batch = selectors.get_batch_for(request.account, code)
+    context = _progress_context(request, batch) | {"excluded": selectors.excluded_of(batch)}
+    return render(request, "messaging/batch_detail.html", context)
+
+
+@never_cache
+@require_GET
+@tenant_view()
+def batch_progress(request: TenantRequest, code: str) -> HttpResponse:
+    """The part of the batch's page that changes, for htmx; others go to the whole page."""
+    if not request.htmx:
+        return redirect("messaging:batch-detail", code=code)
+    batch = selectors.get_batch_for(request.account, code)
+    return render(request, "messaging/_batch_progress.html", _progress_context(request, batch))
+
+
+def _progress_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
+    sight = Sight(request.account)
+    return {
+        "batch": batch,
+        "progress": selectors.progress_of(batch),
+        "money": selectors.money_of(batch, sight),
+        "rows": [(message, sight.sees_price(message.payer)) for message in selectors.first_messages_of(batch)],
+        "is_own": batch.account_id == request.account.pk,
+        "shows_price": sight.sees_price(batch.payer),
+        "may_send": request.membership.role in MAY_SEND,
+    }
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@tenant_view(MAY_SEND)
+def batch_cancel(request: TenantRequest, code: str) -> HttpResponse:
+    """Ask, then cancel what no carrier has got yet."""
+    batch = selectors.get_batch_for(request.account, code)
+    if request.method == "GET":
+        context = {"batch": batch, "progress": selectors.progress_of(batch)}
+        return render(request, "messaging/batch_cancel.html", context)
+    try:
+        count = cancel_batch(batch=batch, actor=request.user)
+    except NotCancellable as error:
+        messages.warning(request, str(error))
+    else:
+        messages.success(request, f"{count:,} message{'' if count == 1 else 's'} cancelled; they cost nothing.")
+    return redirect("messaging:batch-detail", code=code)

@@ -1,0 +1,101 @@
+"""SEND SMS: write, preview, send. Each step is a POST that carries everything typed; nothing is kept in between."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from accounts.access import MAY_BILL, MAY_SEND, TenantRequest, tenant_view
+from messaging import selectors
+from messaging.exceptions import NotEnoughMoney, SendingError
+from messaging.forms import ConfirmationForm, SendForm
+from messaging.models import Batch
+from messaging.preview import Preview
+from messaging.services.acceptance import accept_batch
+from messaging.services.planning import MAX_PARTS, Plan, plan_batch
+
+
+@require_http_methods(["GET", "POST"])
+@tenant_view(MAY_SEND)
+def send(request: TenantRequest) -> HttpResponse:
+    """The form; ``step`` of a POST is preview, send or edit (back to the form with everything in it)."""
+    step = request.POST.get("step", "preview")
+    if request.method == "GET" or step == "edit":
+        return _show_form(request, _empty_form(request))
+    form = SendForm(request.POST, account=request.account)
+    if not form.is_valid():
+        return _show_form(request, form)
+    try:
+        if step == "send":
+            return _send(request, form)
+        return _show_preview(request, form, _plan(request, form))
+    except SendingError as error:
+        form.refuse(error)
+        return _show_form(request, form, lacks_money=isinstance(error, NotEnoughMoney))
+
+
+def _empty_form(request: TenantRequest) -> SendForm:
+    senders = selectors.recent_senders(request.account)
+    initial: dict[str, Any] = {"sender": senders[0] if senders else ""}
+    initial |= {name: request.POST[name] for name in SendForm.base_fields if name in request.POST}
+    return SendForm(initial=initial, account=request.account)
+
+
+def _show_form(request: TenantRequest, form: SendForm, *, lacks_money: bool = False) -> HttpResponse:
+    context = {
+        "form": form,
+        "most_recipients": settings.MAX_WEB_RECIPIENTS,
+        "most_parts": MAX_PARTS,
+        "recent_senders": selectors.recent_senders(request.account),
+        "offers_credit": lacks_money and _may_add_credit(request),
+    }
+    return render(request, "messaging/send.html", context)
+
+
+def _may_add_credit(request: TenantRequest) -> bool:
+    return request.membership.role in MAY_BILL and selectors.pays_by_card(request.account)
+
+
+def _plan(request: TenantRequest, form: SendForm) -> Plan:
+    return plan_batch(
+        account=request.account,
+        sender=form.cleaned_data["sender"],
+        text=form.cleaned_data["text"],
+        recipients=form.numbers(),
+    )
+
+
+def _show_preview(request: TenantRequest, form: SendForm, plan: Plan) -> HttpResponse:
+    preview = Preview(plan)
+    context = {
+        "form": form,
+        "plan": plan,
+        "preview": preview,
+        # A new key for each preview: what is sent from this page is sent once, a changed text is another sending.
+        "key": uuid.uuid4().hex,
+        "expected_price": f"{plan.total:.6f}",
+        "offers_credit": bool(preview.shortfall) and _may_add_credit(request),
+    }
+    return render(request, "messaging/send_preview.html", context)
+
+
+def _send(request: TenantRequest, form: SendForm) -> HttpResponse:
+    confirmation = ConfirmationForm(request.POST)
+    if not confirmation.is_valid():
+        return _show_preview(request, form, _plan(request, form))
+    batch = accept_batch(
+        account=request.account,
+        sender=form.cleaned_data["sender"],
+        text=form.cleaned_data["text"],
+        recipients=form.numbers(),
+        door=Batch.Door.WEB,
+        actor=request.user,
+        idempotency_key=confirmation.cleaned_data["key"],
+        expected_price=confirmation.expected_price(),
+    )
+    messages.success(request, f"Accepted: {batch.message_count:,} message{'' if batch.message_count == 1 else 's'}.")
+    return redirect("messaging:batch-detail", code=batch.code)
