@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 
 from accounts.models import Account, Membership, User
@@ -18,7 +18,8 @@ MAY_MANAGE = frozenset({Role.OWNER})
 MAY_SEND = frozenset({Role.OWNER, Role.SENDER})
 MAY_BILL = frozenset({Role.OWNER, Role.BILLING})
 
-View = Callable[..., HttpResponse]
+# Of the base of all answers: a download is a StreamingHttpResponse.
+View = Callable[..., HttpResponseBase]
 
 
 class TenantRequest(HttpRequest):
@@ -40,7 +41,7 @@ def tenant_view(roles: frozenset[Role] = ANY_ROLE, *, parents_only: bool = False
     def decorate(view: View) -> View:
         @login_required
         @wraps(view)
-        def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.membership is None:
                 return _without_account(request)
             if suspended_in_line(request.account) is not None:
