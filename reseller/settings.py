@@ -287,6 +287,8 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", "")
 # --- Product settings --------------------------------------------------------------------------------------------
 KEYWORD_PLATFORM_SHARE = Decimal(env.str("KEYWORD_PLATFORM_SHARE", "0.20"))
 MAX_WEB_RECIPIENTS = 10_000
+# A list far over that limit must still reach the form, which names the limit; beyond this the answer is a bare 400.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # bytes
 SIMULATOR_HOST = env.str("SIMULATOR_HOST", "127.0.0.1")
 SIMULATOR_PORT = env.int("SIMULATOR_PORT", 2775)
 
