@@ -37,7 +37,7 @@ class Config:
             double_port=_port(environ, "STRIPE_DOUBLE_PORT", port + 1),
             simulator_port=_port(environ, "SIMULATOR_PORT", 2775),
             verbose=environ.get("VERBOSE", "") not in {"", "0"},
-            environ=environ,
+            environ=dict(environ),  # as it was: the run adds its own settings to the process' environment
         )
 
     @property

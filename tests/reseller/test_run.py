@@ -10,10 +10,11 @@ import time
 
 import pytest
 
+from reseller import health
 from reseller.engines import free_port
 from reseller.processes import is_running
 from reseller.run.config import BASE_DIR, Config, StartError
-from reseller.run.services import Service
+from reseller.run.services import Service, portal_services
 from reseller.run.stack import Stack
 from reseller.run.supervisor import LogTail, Supervisor
 
@@ -74,6 +75,14 @@ def test_real_stripe_keys_switch_the_double_off(tmp_path):
     values = config.run_environment(database_url="postgres://x", redis_url="redis://x")
     assert not config.has_stripe_double
     assert "STRIPE_API_BASE" not in values
+
+
+def test_the_double_stays_part_of_a_run_that_has_put_its_own_keys_into_the_environment(tmp_path):
+    environment = {"LOCAL_DIR": str(tmp_path)}
+    config = Config.from_environment(environment)
+    environment |= config.run_environment(database_url="postgres://x", redis_url="redis://x")
+    names = [service.name for service in portal_services(config, environment)]
+    assert names == [*health.CHECKS]
 
 
 def test_production_gets_no_demo_secrets(tmp_path):
