@@ -1,13 +1,14 @@
 """An account's statement: its wallet's movements with the balance after each, newest first."""
 
 import zoneinfo
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 from django.core import signing
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
 from accounts.models import Account
 from billing.models import LedgerAccount, LedgerEntry, LedgerTransaction
@@ -15,6 +16,7 @@ from billing.models import LedgerAccount, LedgerEntry, LedgerTransaction
 PAGE_SIZE = 50
 _CURSOR_SALT = "billing.statement"
 Kind = LedgerTransaction.Kind
+_OF_A_BATCH = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Line:
     title: str
     note: str
     topup_code: str
+    batch_code: str
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,11 @@ class Page:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a period brought in and took out (positive amounts)."""
+    """What a period brought and cost: payments and corrections, messages less what was given back, margins earned."""
 
-    money_in: Decimal
-    money_out: Decimal
+    added: Decimal
+    messages: Decimal
+    margins: Decimal
 
 
 def _entries(account: Account, period: Period, kind: str) -> QuerySet[LedgerEntry]:
@@ -70,12 +74,15 @@ def _entries(account: Account, period: Period, kind: str) -> QuerySet[LedgerEntr
     return entries.filter(transaction__kind=kind) if kind else entries
 
 
-def sums_of(account: Account, period: Period, kind: str = "") -> Sums:
-    """Totals of the period's movements."""
-    found = _entries(account, period, kind).aggregate(
-        money_in=Sum("amount", filter=Q(amount__gt=0)), money_out=Sum("amount", filter=Q(amount__lt=0))
+def sums_of(account: Account, period: Period) -> Sums:
+    """Totals of the period's movements, in one query."""
+    rows = _entries(account, period, "").values_list("transaction__kind").annotate(total=Sum("amount"))
+    total = defaultdict(Decimal, rows)
+    return Sums(
+        added=total[Kind.TOPUP] + total[Kind.MANUAL],
+        messages=-(total[Kind.HOLD] + total[Kind.RELEASE]),
+        margins=total[Kind.CAPTURE],
     )
-    return Sums(found["money_in"] or Decimal(0), -(found["money_out"] or Decimal(0)))
 
 
 def page_of(account: Account, period: Period, kind: str = "", *, before: str = "", after: str = "") -> Page:
@@ -114,12 +121,12 @@ def _line(account: Account, entry: LedgerEntry) -> Line:
     about = movement.about.name if movement.about_id != account.pk else ""
     title = _title(movement, entry.amount)
     count = f"{movement.quantity:,} message{'' if movement.quantity == 1 else 's'}" if movement.quantity else ""
-    reference = movement.reference if movement.kind != Kind.TOPUP else ""
     return Line(
         entry=entry,
         title=title,
-        note=" · ".join(part for part in (about, count, reference, movement.description) if part),
+        note=" · ".join(part for part in (about, count, movement.description) if part),
         topup_code=movement.reference if movement.kind == Kind.TOPUP else "",
+        batch_code=movement.reference if movement.kind in _OF_A_BATCH else "",
     )
 
 

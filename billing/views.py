@@ -66,6 +66,8 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     period, kind = form.period(), form.kind_value()
     page = page_of(account, period, kind, before=request.GET.get("before", ""), after=request.GET.get("after", ""))
     filters = {"first": period.first.isoformat(), "last": period.last.isoformat(), "kind": kind}
+    if not form.is_valid():  # what was typed stays in its field, beside what is wrong with it
+        filters |= {name: request.GET.get(name, "") for name in form.errors if name in filters}
     may_bill = request.membership.role in MAY_BILL
     context = {
         "form": form,
@@ -73,7 +75,7 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         "is_filtered": bool(request.GET),
         "period": period,
         "page": page,
-        "sums": sums_of(account, period, kind),
+        "sums": sums_of(account, period),
         "balance": selectors.balance_of(account),
         "may_add_credit": may_bill and terms.pays_by_card,
         "may_bill": may_bill,
