@@ -41,12 +41,11 @@ def _money(session: dict[str, Any]) -> str:
     return f"{amount:,.{places}f} {session['currency'].upper()}"
 
 
-def _form(session: dict[str, Any], given: dict[str, str], *, status: int = 200, problem: str = "") -> web.Response:
+def _form(session: dict[str, Any], given: dict[str, str], *, problem: str = "") -> web.Response:
     alert = f'<p class="alert" role="alert" id="card-error">{escape(problem)}</p>' if problem else ""
     email = session["customer_email"] or ""
     return _page(
         "checkout.html",
-        status=status,
         raw={"alert": alert, "fixed": "readonly" if email else ""},
         amount=_money(session),
         description=session["_description"],
@@ -91,7 +90,7 @@ async def submit(request: web.Request) -> web.StreamResponse:
         problem = payments.pay(request.app[STATE], session, number=given.get("number", ""), email=email)
         request.app[COURIER].nudge()
     if problem:
-        return _form(session, given, status=402, problem=problem)
+        return _form(session, given, problem=problem)
     raise web.HTTPSeeOther(session["success_url"])
 
 
