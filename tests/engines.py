@@ -8,6 +8,7 @@ migration pays for migrating.
 import ast
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -82,6 +83,7 @@ class Run:
         if not self.is_owner:
             return
         template = migrated_template()
+        self.directory.mkdir(mode=0o700)
         subprocess.run(["cp", "-a", "--reflink=auto", template / "pgdata", self.postgres.data_dir], check=True)
         self.postgres.launch()
         self.valkey.launch()
@@ -117,8 +119,8 @@ def run() -> Run:
     if planned:
         directory, postgres_port, valkey_port = planned.split("|")
         return Run(Path(directory), int(postgres_port), int(valkey_port), is_owner=False)
-    directory = tempfile.mkdtemp(prefix="reseller-tests-")
-    new = Run(Path(directory), free_port(), free_port(), is_owner=True)
+    directory = Path(tempfile.gettempdir()) / f"reseller-tests-{secrets.token_hex(8)}"  # made when the engines start
+    new = Run(directory, free_port(), free_port(), is_owner=True)
     os.environ[VARIABLE] = f"{directory}|{new.postgres_port}|{new.valkey_port}"
     return new
 

@@ -5,6 +5,7 @@ from django.conf import settings
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
 # Any fixed number: the key of the advisory lock that keeps two set-ups of one database apart.
@@ -57,7 +58,7 @@ def prepare_role(owner: BaseDatabaseWrapper, role: str) -> None:
             cursor.execute(sql.SQL(statement).format(role=name))
 
 
-def _make_role(cursor: psycopg.Cursor, role: str) -> None:
+def _make_role(cursor: CursorWrapper, role: str) -> None:
     """Create the role; the same moment in another database of the same server may win, which is as good."""
     statement = sql.SQL("CREATE ROLE {} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE")
     try:
