@@ -16,8 +16,21 @@ from reseller.run.config import BASE_DIR
 START_PATIENCE = 240.0  # seconds; several stacks may start at once on a small machine
 # What the caller's own portal is configured with must not reach this one.
 _NOT_INHERITED = frozenset(
-    "DATABASE_URL REDIS_URL SECRET_KEY SITE_URL STATIC_ROOT EMAIL_URL ALLOWED_HOSTS CSRF_TRUSTED_ORIGINS SITE_NAME "
-    "STRIPE_SECRET_KEY STRIPE_WEBHOOK_SECRET STRIPE_API_BASE DJANGO_SETTINGS_MODULE".split()
+    [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SECRET_KEY",
+        "SITE_URL",
+        "STATIC_ROOT",
+        "EMAIL_URL",
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
+        "SITE_NAME",
+        "STRIPE_SECRET_KEY",
+        "STRIPE_WEBHOOK_SECRET",
+        "STRIPE_API_BASE",
+        "DJANGO_SETTINGS_MODULE",
+    ]
 )
 
 
