@@ -164,6 +164,11 @@ CELERY_BEAT_SCHEDULE = {
 } | {
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60},
     "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expires": 60}},
+    # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
+    "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expires": 1}},
+    "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expires": 2}},
+    "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expires": 2}},
+    "partitions": {"task": "messaging.tasks.ensure_partitions", "schedule": 6 * 60 * 60},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
