@@ -67,7 +67,7 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     page = page_of(account, period, kind, before=request.GET.get("before", ""), after=request.GET.get("after", ""))
     filters = {"first": period.first.isoformat(), "last": period.last.isoformat(), "kind": kind}
     if not form.is_valid():  # what was typed stays in its field, beside what is wrong with it
-        filters |= {name: request.GET.get(name, "") for name in form.errors if name in filters}
+        filters |= {name: value for name in filters if (value := request.GET.get(name, ""))}
     may_bill = request.membership.role in MAY_BILL
     context = {
         "form": form,

@@ -229,6 +229,7 @@ def test_a_period_that_is_none_is_explained(client_member: Member, log_in: LogIn
     page = text_of(browser.get(OVERVIEW + "?first=2026-11-10&last=2026-11-01"))
     assert "From (2026-11-10) is after To (2026-11-01); choose an earlier day. Shown are the last 30 days." in page
     assert 'value="2026-11-10"' in page
+    assert 'value="2026-11-01"' in page
     page = text_of(browser.get(OVERVIEW + "?first=2020-01-01&last=2026-11-01"))
     assert "has 2497 days; choose at most 366." in page
     assert browser.get(OVERVIEW + "?first=nonsense&kind=nonsense&before=zzz").status_code == 200
