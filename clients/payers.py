@@ -1,0 +1,43 @@
+"""Seed 1's two questions, who pays and how, and which fields each answer needs."""
+
+from django.db import models
+
+from billing.models import BillingTerms
+
+Method = BillingTerms.Method
+
+
+class Payer(models.TextChoices):
+    """Who pays for a client, in the words of the parent that fills in the form."""
+
+    PARENT = "parent", "I Pay"
+    CLIENT = "client", "Client Pays"
+
+
+METHODS_OF: dict[Payer, tuple[Method, ...]] = {
+    Payer.PARENT: BillingTerms.PARENT_PAYS,
+    Payer.CLIENT: BillingTerms.CARD_METHODS,
+}
+
+# Which fields of the form a method uses; what it does not use is neither checked nor stored.
+FIELDS_OF: dict[str, frozenset[str]] = {
+    Method.BILL_TO_PARENT: frozenset(),
+    Method.SMS_CREDITS: frozenset(),
+    Method.CARD_FIXED: frozenset({"fixed_topup", "daily_topup_limit", "sms_margin", "trial", "trial_ends_on"}),
+    Method.CARD_VARIABLE: frozenset({"minimum_topup", "daily_topup_limit", "sms_margin", "trial", "trial_ends_on"}),
+}
+METHOD_FIELDS = frozenset[str]().union(*FIELDS_OF.values())
+
+
+def payer_of(method: str) -> Payer:
+    """Who pays under a method (an invoice goes to the client)."""
+    return Payer.PARENT if method in BillingTerms.PARENT_PAYS else Payer.CLIENT
+
+
+def methods_offered(sees_money: bool) -> dict[Payer, tuple[Method, ...]]:
+    """Which methods a parent may choose.
+
+    A parent that sees no money itself, as its own parent pays, has no wallet that could earn or transfer anything:
+    its clients' activity can only go the way of its own.
+    """
+    return METHODS_OF if sees_money else {Payer.PARENT: (Method.BILL_TO_PARENT,)}

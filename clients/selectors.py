@@ -1,0 +1,191 @@
+"""Reads about one client: whose log-in it is, what its form starts with, what its page shows."""
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, F, Sum
+from django.utils import timezone
+
+from accounts.models import Account, AuditEntry, Membership, User
+from billing.models import BillingTerms, LedgerAccount, LedgerEntry, LedgerTransaction
+from billing.selectors import terms_of
+from clients.models import ClientDefaults
+from clients.payers import payer_of
+from keywords.models import KeywordTerms
+from messaging.models import Batch, Message
+from messaging.periods import uuid_floor
+from virtual_numbers.models import NumberTerms
+
+SHOWN_BATCHES = 8
+SHOWN_AUDIT_ENTRIES = 50
+# "Sent today" reads only what was accepted since: the messages' keys are their times, and there is no index on the
+# moment of sending. Hardly anything waits longer than a week for the carrier.
+LONGEST_WAIT = timedelta(days=7)
+
+
+# --- The log-in --------------------------------------------------------------------------------------------------
+
+
+def owner_of(client: Account) -> User | None:
+    """The person whose log-in the form shows: the account's first owner."""
+    owners = client.memberships.filter(role=Membership.Role.OWNER).select_related("user").order_by("pk")
+    first = owners.first()
+    return first.user if first else None
+
+
+def may_change_login(user: User, client: Account) -> bool:
+    """Whether the client's parent may change this log-in: not when it opens accounts outside the client's branch."""
+    if user.is_staff or user.is_superuser:
+        return False
+    return not user.memberships.exclude(account__path__contains=[client.pk]).exists()
+
+
+# --- What the form starts with -----------------------------------------------------------------------------------
+
+
+def defaults_of(account: Account) -> ClientDefaults:
+    """The reseller's defaults for new clients; unsaved, with its own country and time zone, when there are none."""
+    found = ClientDefaults.objects.filter(account=account).first()
+    return found or ClientDefaults(account=account, country=account.country, time_zone=account.time_zone)
+
+
+def starting_values(parent: Account) -> dict[str, Any]:
+    """Initial values of ADD CLIENT, by field name."""
+    defaults = defaults_of(parent)
+    return defaults_form_values(defaults) | {"trial": "no", "allocation": NumberTerms.Allocation.OWN}
+
+
+def defaults_form_values(defaults: ClientDefaults) -> dict[str, Any]:
+    """The defaults, by field name of the form."""
+    return {
+        "country": defaults.country,
+        "time_zone": defaults.time_zone,
+        "payer": payer_of(defaults.method),
+        "method": defaults.method,
+        "fixed_topup": defaults.fixed_topup,
+        "minimum_topup": defaults.minimum_topup,
+        "daily_topup_limit": defaults.daily_topup_limit,
+        "sms_margin": defaults.sms_margin,
+        "number_margin": defaults.number_margin,
+        "keywords": "yes" if defaults.keywords_enabled else "no",
+        "keyword_price": defaults.keyword_price,
+        "keyword_limit": defaults.keyword_limit,
+    }
+
+
+def values_of(client: Account) -> dict[str, Any]:
+    """Initial values of the client's form, by field name."""
+    terms = terms_of(client) or BillingTerms(account=client, method=BillingTerms.Method.CARD_VARIABLE)
+    numbers = NumberTerms.objects.filter(account=client).first() or NumberTerms(account=client)
+    keywords = KeywordTerms.objects.filter(account=client).first() or KeywordTerms(account=client)
+    user = owner_of(client)
+    return {
+        "contact_name": client.contact_name,
+        "name": client.name,
+        "mobile": client.mobile,
+        "country": client.country,
+        "time_zone": client.time_zone,
+        "email": user.email if user else "",
+        "payer": payer_of(terms.method),
+        "method": terms.method,
+        "fixed_topup": terms.fixed_topup,
+        "minimum_topup": terms.minimum_topup,
+        "daily_topup_limit": terms.daily_topup_limit,
+        "sms_margin": terms.sms_margin,
+        "trial": "yes" if terms.trial_ends_on else "no",
+        "trial_ends_on": terms.trial_ends_on,
+        "allocation": numbers.allocation,
+        "number_margin": numbers.margin,
+        "keywords": "yes" if keywords.is_enabled else "no",
+        "keyword_price": keywords.price,
+        "keyword_limit": keywords.limit,
+    }
+
+
+# --- Activity ----------------------------------------------------------------------------------------------------
+
+
+def start_of_day(viewer: Account, now: datetime) -> datetime:
+    """Midnight of the viewer's today."""
+    zone = zoneinfo.ZoneInfo(viewer.time_zone)
+    return datetime.combine(now.astimezone(zone).date(), time.min, tzinfo=zone)
+
+
+def start_of_month(viewer: Account, now: datetime) -> datetime:
+    """Midnight of the first of the viewer's month."""
+    zone = zoneinfo.ZoneInfo(viewer.time_zone)
+    return datetime.combine(now.astimezone(zone).date().replace(day=1), time.min, tzinfo=zone)
+
+
+def _child_key(viewer: Account, path: str) -> F:
+    """The id of the viewer's direct client in whose branch an account stands, from its path."""
+    return F(f"{path}__{len(viewer.path)}")
+
+
+def sent_today(viewer: Account, clients: list[int] | None = None) -> dict[int, int]:
+    """Messages that carriers took today (the viewer's day) from each client and all below it, by the client's id.
+
+    ``clients`` None: of all the viewer's clients. Those without any are left out.
+    """
+    begin = start_of_day(viewer, timezone.now())
+    branch = Account.objects.below(viewer)
+    if clients is not None:
+        branch = branch.filter(path__overlap=clients)
+    client_of = dict(branch.values_list("pk", _child_key(viewer, "path")))
+    counts = (
+        Message.objects.filter(account__in=client_of, pk__gte=uuid_floor(begin - LONGEST_WAIT), sent_at__gte=begin)
+        .order_by()
+        .values_list("account_id")
+        .annotate(count=Count("*"))
+    )
+    sums: dict[int, int] = {}
+    for account, count in counts:
+        sums[client_of[account]] = sums.get(client_of[account], 0) + count
+    return sums
+
+
+def margin_this_month(viewer: Account, clients: list[int] | None = None) -> dict[int, Decimal]:
+    """What the viewer earned since the first of its month on messages of each client and all below it.
+
+    From the ledger: entries on the viewer's wallet in captures about that branch. ``clients`` as in ``sent_today``.
+    """
+    entries = LedgerEntry.objects.filter(
+        ledger_account__owner=viewer,
+        ledger_account__kind=LedgerAccount.Kind.WALLET,
+        ledger_account__currency=viewer.currency,
+        transaction__kind=LedgerTransaction.Kind.CAPTURE,
+        transaction__created_at__gte=start_of_month(viewer, timezone.now()),
+        amount__gt=0,
+    ).exclude(transaction__about=viewer)
+    if clients is not None:
+        entries = entries.filter(transaction__about__path__overlap=clients)
+    rows = entries.order_by().values_list(_child_key(viewer, "transaction__about__path")).annotate(sum=Sum("amount"))
+    return dict(rows)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What a client's page says of it beside its terms."""
+
+    sent_today: int
+    margin: Decimal
+    batches: list[Batch]
+    members: list[Membership]
+    entries: list[AuditEntry]
+    sub_accounts: int
+
+
+def activity_of(viewer: Account, client: Account) -> Activity:
+    """The client's doings, for its parent."""
+    entries = AuditEntry.objects.filter(account=client).select_related("actor").order_by("-created_at", "-pk")
+    return Activity(
+        sent_today=sent_today(viewer, [client.pk]).get(client.pk, 0),
+        margin=margin_this_month(viewer, [client.pk]).get(client.pk, Decimal(0)),
+        batches=list(Batch.objects.filter(account=client).order_by("-pk")[:SHOWN_BATCHES]),
+        members=list(client.memberships.select_related("user").order_by("pk")),
+        entries=list(entries[:SHOWN_AUDIT_ENTRIES]),
+        sub_accounts=Account.objects.below(client).count(),
+    )

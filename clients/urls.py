@@ -1,0 +1,19 @@
+"""CLIENTS and its page in SETTINGS."""
+
+from django.urls import path
+
+from clients import views
+
+app_name = "clients"
+
+urlpatterns = [
+    path("clients/", views.client_list, name="list"),
+    path("clients/add/", views.add_client, name="add"),
+    path("clients/time-zones/", views.time_zones, name="time-zones"),
+    path("clients/price-preview/", views.price_preview, name="price-preview"),
+    path("clients/<slug:code>/", views.client_detail, name="detail"),
+    path("clients/<slug:code>/edit/", views.edit_client, name="edit"),
+    path("clients/<slug:code>/suspend/", views.suspend_client, name="suspend"),
+    path("clients/<slug:code>/reactivate/", views.reactivate_client, name="reactivate"),
+    path("settings/clients/", views.client_defaults, name="defaults"),
+]

@@ -1,0 +1,154 @@
+"""How a client's page says in words what is stored: its terms, and its audit trail."""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from accounts.countries import country_name
+from accounts.models import Account, AuditEntry
+from billing.models import BillingTerms
+from billing.wording import money_text
+from clients.fields import plain_amount
+from keywords.models import KeywordTerms
+from virtual_numbers.models import NumberTerms
+
+Method = BillingTerms.Method
+
+
+def payment_words(terms: BillingTerms, currency: str) -> list[str]:
+    """Who pays, how, and what the parent earns; for the parent's eyes."""
+
+    def money(amount: Decimal | None) -> str:
+        return money_text(amount or Decimal(0), currency)
+
+    if terms.method == Method.BILL_TO_PARENT:
+        return ["You pay: all activity is charged to your account at your own price, and the client sees no prices."]
+    if terms.method == Method.SMS_CREDITS:
+        return ["You pay: the client sends with SMS credits that you transfer, to numbers of its own country."]
+    margin = f"Your margin is {money(terms.sms_margin)} a part."
+    if terms.method == Method.CARD_FIXED:
+        limit = f", up to {money(terms.daily_topup_limit)} in 24 hours" if terms.daily_topup_limit else ""
+        return [f"Pays by credit card, {money(terms.fixed_topup)} at a time{limit}.", margin]
+    if terms.method == Method.CARD_VARIABLE:
+        return [
+            f"Pays by credit card, any amount from {money(terms.minimum_topup)} to "
+            f"{money(terms.daily_topup_limit)} a day.",
+            margin,
+        ]
+    return ["Pays by invoice.", margin]
+
+
+def number_words(terms: NumberTerms) -> str:
+    """How the client gets its number and what the parent adds."""
+    margin = money_text(terms.margin, terms.account.currency)
+    return f"{terms.get_allocation_display()}; your margin is {margin} a month on the number's base price."
+
+
+def keyword_words(terms: KeywordTerms) -> str:
+    """Whether the client has keywords, at which price and how many."""
+    if not terms.is_enabled:
+        return "No keyword marketing."
+    limit = f"at most {terms.limit:,}" if terms.limit else "as many as the client likes"
+    return f"{money_text(terms.price, terms.account.currency)} a keyword and month, {limit}."
+
+
+@dataclass(frozen=True)
+class Words:
+    """A client's terms in sentences, section by section."""
+
+    payment: list[str]
+    numbers: str
+    keywords: str
+
+
+def words_of(client: Account, terms: BillingTerms | None) -> Words:
+    """The terms of a client, for its parent; "" and [] for those that it does not have."""
+    numbers = NumberTerms.objects.filter(account=client).select_related("account").first()
+    keywords = KeywordTerms.objects.filter(account=client).select_related("account").first()
+    return Words(
+        payment=payment_words(terms, client.currency) if terms else [],
+        numbers=number_words(numbers) if numbers else "",
+        keywords=keyword_words(keywords) if keywords else "",
+    )
+
+
+# --- Audit trail -------------------------------------------------------------------------------------------------
+
+DEEDS = {
+    "account.created": "Client added",
+    "account.updated": "Account details changed",
+    "account.suspended": "Suspended",
+    "account.active": "Reactivated",
+    "terms.created": "Billing terms set",
+    "terms.updated": "Billing terms changed",
+    "number_terms.created": "Number terms set",
+    "number_terms.updated": "Number terms changed",
+    "keyword_terms.created": "Keyword terms set",
+    "keyword_terms.updated": "Keyword terms changed",
+    "client_defaults.updated": "Defaults for new clients changed",
+    "user.created": "Log-in made",
+    "user.updated": "Log-in changed",
+    "user.password_set": "Password set",
+    "topup.started": "Card payment started",
+    "batch.accepted": "Messages accepted",
+    "batch.cancelled": "Messages cancelled",
+}
+NAMES = {
+    "contact_name": "contact name",
+    "name": "account name",
+    "time_zone": "time zone",
+    "can_have_children": "may add clients",
+    "fixed_topup": "fixed amount",
+    "minimum_topup": "minimum top-up",
+    "daily_topup_limit": "daily top-up limit",
+    "sms_margin": "SMS margin",
+    "display_margin": "SMS margin for billed clients",
+    "trial_ends_on": "trial expiry",
+    "is_enabled": "keywords",
+    "limit": "keyword limit",
+}
+
+
+@dataclass(frozen=True)
+class Deed:
+    """One line of the trail."""
+
+    entry: AuditEntry
+    title: str
+    changes: list[str]
+
+
+def deed_of(entry: AuditEntry) -> Deed:
+    """What an audit entry says, in words."""
+    title = DEEDS.get(entry.action) or entry.action.replace(".", " ").replace("_", " ").capitalize()
+    data: dict[str, Any] = entry.data or {}
+    before, after = data.get("before"), data.get("after")
+    if isinstance(before, dict) and isinstance(after, dict):
+        changes = [f"{_name(key)}: {_shown(key, before.get(key))} → {_shown(key, new)}" for key, new in after.items()]
+        return Deed(entry, title, changes)
+    return Deed(entry, title, [f"Reason: {data['reason']}"] if data.get("reason") else [])
+
+
+def _name(key: str) -> str:
+    words = NAMES.get(key, key.replace("_", " "))
+    return words[:1].upper() + words[1:]
+
+
+def _shown(key: str, value: Any) -> str:
+    if value in (None, "", "None"):
+        return "none"
+    if key == "method":
+        return str(dict(Method.choices).get(value, value))
+    if key == "country":
+        return country_name(str(value))
+    if isinstance(value, bool) or value in ("True", "False"):
+        return "yes" if str(value) == "True" else "no"
+    return _amount(str(value))
+
+
+def _amount(text: str) -> str:
+    """Amounts are noted with all six decimals; people read the significant ones."""
+    try:
+        return plain_amount(Decimal(text)) if "." in text else text
+    except InvalidOperation:
+        return text
