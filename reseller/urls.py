@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include(log_in_patterns)),
     path("", include("billing.urls")),
+    path("", include("clients.urls")),
     path("", include("messaging.urls")),
     path("", include("reseller.health_views")),
     path("admin/", admin.site.urls),
