@@ -1,0 +1,153 @@
+"""Applying the carrier's word to messages, in sets (docs/message-way.md).
+
+Connectors only store receipts (messaging/connectors). Here each is matched by the carrier's id to a message or to a
+part of a long one. It may come before the answer to the submit is recorded (tried again, with back-off), twice (the
+second changes nothing), out of order, or for a message whose answer was lost (settled by its recipient, if that is
+beyond doubt).
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from messaging.models import Message
+from messaging.services.part_receipts import Long, load_long, save_parts
+from messaging.services.plans import pin_plans
+from messaging.services.receipt_matching import Match, OpenReceipt, match_by_id, match_unknown
+from smpp.receipts import ReceiptStatus
+
+CHUNK = 2000  # receipts
+# 0.5 s, 1 s, 2 s, … 34 minutes: about 70 minutes in all; after that a receipt stays visible without a message.
+FIRST_RETRY_SECONDS = 0.5
+MAX_ATTEMPTS = 13
+
+State = Message.State
+
+_OUTCOMES = {
+    ReceiptStatus.DELIVERED: State.DELIVERED,
+    ReceiptStatus.EXPIRED: State.EXPIRED,
+    ReceiptStatus.UNDELIVERABLE: State.UNDELIVERED,
+    ReceiptStatus.DELETED: State.UNDELIVERED,
+    ReceiptStatus.REJECTED: State.UNDELIVERED,
+}
+_REASONS = {
+    ReceiptStatus.EXPIRED: "The carrier could not deliver it in time.",
+    ReceiptStatus.UNDELIVERABLE: "The carrier could not deliver it.",
+    ReceiptStatus.DELETED: "The carrier deleted it.",
+    ReceiptStatus.REJECTED: "The carrier refused it after accepting it.",
+}
+
+_PICK = """
+    SELECT id, route_id, carrier_id, status, error_code, recipient, attempts FROM messaging_receipt
+    WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+# In the order of their ids, so that two workers never wait for each other.
+_LOCK = """
+    SELECT m.id, m.state, m.parts FROM unnest(%s::uuid[]) AS one(id) JOIN messaging_message m ON m.id = one.id
+    ORDER BY m.id FOR UPDATE OF m
+"""
+_APPLY = """
+    UPDATE messaging_message m SET
+        state = r.state,
+        sent_at = coalesce(m.sent_at, now()),
+        done_at = CASE WHEN r.state = 'sent' THEN NULL ELSE now() END,
+        error_code = r.error_code, reason = r.reason, claim = '',
+        carrier_id = CASE WHEN m.carrier_id = '' THEN r.carrier_id ELSE m.carrier_id END
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS r(id, state, error_code, reason, carrier_id)
+    WHERE m.id = r.id AND m.state IN ('sent', 'unknown')
+"""
+_DONE = """
+    UPDATE messaging_receipt r SET applied_at = now(), message_id = one.message_id, attempts = r.attempts + 1
+    FROM unnest(%s::uuid[], %s::uuid[]) AS one(id, message_id) WHERE r.id = one.id
+"""
+_AGAIN = """
+    UPDATE messaging_receipt r SET attempts = r.attempts + 1,
+        next_try_at = now() + %s * power(2, r.attempts) * interval '1 second',
+        applied_at = CASE WHEN r.attempts + 1 >= %s THEN now() END
+    FROM unnest(%s::uuid[]) AS one(id) WHERE r.id = one.id
+"""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a message becomes."""
+
+    state: str
+    error_code: str
+    reason: str
+    carrier_id: str
+
+
+def apply_waiting(limit: int) -> int:
+    """Apply receipts that are due, up to about ``limit``; returns how many were looked at."""
+    total = 0
+    while total < limit:
+        count = apply_chunk()
+        total += count
+        if count < CHUNK:
+            break
+    return total
+
+
+@transaction.atomic
+def apply_chunk() -> int:
+    """Apply up to CHUNK stored receipts in one transaction; returns how many were looked at."""
+    with connection.cursor() as cursor:
+        pin_plans(cursor)
+        cursor.execute(_PICK, [CHUNK])
+        receipts = [OpenReceipt(*row) for row in cursor.fetchall()]
+        if not receipts:
+            return 0
+        matches = match_by_id(cursor, receipts)
+        matches |= match_unknown(cursor, [one for one in receipts if one.id not in matches])
+        _apply(cursor, [(one, matches[one.id]) for one in receipts if one.id in matches])
+        _file(cursor, receipts, matches)
+    return len(receipts)
+
+
+def _apply(cursor: CursorWrapper, matched: list[tuple[OpenReceipt, Match]]) -> None:
+    cursor.execute(_LOCK, [sorted({match.message_id for _, match in matched})])
+    found = {message_id: (state, parts) for message_id, state, parts in cursor.fetchall()}
+    long = load_long(cursor, [message_id for message_id, (_, parts) in found.items() if parts > 1])
+    outcomes: dict[UUID, Outcome] = {}
+    for receipt, match in matched:
+        state, parts = found.get(match.message_id, ("", 1))
+        if state not in (State.SENT, State.UNKNOWN):
+            continue  # ended before: the same receipt again, or a long message one of whose parts was refused
+        outcome = _outcome(receipt, match, state, long[match.message_id] if parts > 1 else None)
+        earlier = outcomes.get(match.message_id)
+        if outcome is not None and (earlier is None or earlier.state == State.SENT):
+            outcomes[match.message_id] = outcome
+    save_parts(cursor, long)
+    rows = [(key, one.state, one.error_code, one.reason, one.carrier_id) for key, one in sorted(outcomes.items())]
+    if rows:
+        cursor.execute(_APPLY, [list(column) for column in zip(*rows, strict=True)])
+
+
+def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) -> Outcome | None:
+    """What the receipt makes of its message; None = nothing yet."""
+    status = ReceiptStatus(receipt.status)
+    final: str | None = _OUTCOMES.get(status)
+    if long is not None:
+        if final is not None:
+            long.note(match.part, final, receipt)
+        final = long.verdict()
+    if final is not None:
+        failed = final != State.DELIVERED
+        code = receipt.error_code if failed else ""
+        return Outcome(final, code, _REASONS.get(status, "") if failed else "", receipt.carrier_id)
+    # Whatever the word is, a receipt proves that the carrier has the message.
+    return Outcome(State.SENT, "", "", receipt.carrier_id) if state == State.UNKNOWN else None
+
+
+def _file(cursor: CursorWrapper, receipts: list[OpenReceipt], matches: dict[UUID, Match]) -> None:
+    """Note which receipts are applied and when the others are tried again."""
+    done = [one.id for one in receipts if one.id in matches]
+    if done:
+        cursor.execute(_DONE, [done, [matches[key].message_id for key in done]])
+    again = [one.id for one in receipts if one.id not in matches]
+    if again:
+        cursor.execute(_AGAIN, [FIRST_RETRY_SECONDS, MAX_ATTEMPTS, again])

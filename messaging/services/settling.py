@@ -1,0 +1,138 @@
+"""Turning holds into captures and releases, a chunk of messages at a time (PRODUCT.md, money rule 4).
+
+A message that the carrier accepted (``sent_at`` is set) is captured, one that ended otherwise is released. The chunk's
+rows, its sums and the ledger's movements are one transaction, so a message is settled exactly once whatever dies.
+"""
+
+from collections import defaultdict
+from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+from django.db import Error, connection, transaction
+
+from billing.models import Quote
+from billing.services import ledger
+from billing.services.ledger import Settled, Settlement
+from messaging.models import Batch
+from messaging.services.plans import pin_plans
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 2000  # messages
+
+_PICK = """
+    WITH picked AS MATERIALIZED (
+        SELECT id, batch_id, quote_id, parts, price, sent_at IS NOT NULL AS was_sent FROM messaging_message
+        WHERE settled_at IS NULL AND state IN
+            ('sent', 'delivered', 'undelivered', 'expired', 'rejected', 'blocked', 'cancelled', 'failed')
+          AND (%(batch)s::uuid IS NULL OR batch_id = %(batch)s) AND batch_id <> ALL(%(without)s::uuid[])
+        ORDER BY id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED)
+    SELECT batch_id, quote_id, was_sent, count(*), sum(parts), sum(price), array_agg(id)
+    FROM picked GROUP BY batch_id, quote_id, was_sent
+"""
+
+_STAMP = """
+    UPDATE messaging_message m SET settled_at = now(), settlement_id = s.settlement_id
+    FROM unnest(%s::uuid[], %s::bigint[]) AS s(id, settlement_id) WHERE m.id = s.id
+"""
+
+
+class _Line(NamedTuple):
+    """The chunk's messages of one batch, price and direction."""
+
+    batch_id: UUID
+    quote_id: int
+    was_sent: bool
+    messages: int
+    parts: int
+    price: Decimal
+    ids: list[UUID]
+
+
+def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()) -> int:
+    """Settle up to CHUNK messages, of one batch or of all ``without`` some; returns how many.
+
+    Raises what the ledger raises when a batch's books are wrong; then nothing of the chunk is settled.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        pin_plans(cursor)
+        cursor.execute(_PICK, {"batch": batch_id, "without": list(without), "chunk": CHUNK})
+        lines = [_Line(*row) for row in cursor.fetchall()]
+        if not lines:
+            return 0
+        first = min(identifier for line in lines for identifier in line.ids)
+        settled = ledger.settle(key=str(first), settlements=_sum_up(lines))
+        ids, settlements = _stamps(lines, settled)
+        cursor.execute(_STAMP, [ids, settlements])
+    return len(ids)
+
+
+def settle_waiting(limit: int) -> int:
+    """Settle what waits, up to about ``limit`` messages; returns how many.
+
+    A batch whose books are wrong is left out, loudly, so that it does not keep all others from being settled.
+    """
+    total, broken = 0, list[UUID]()
+    while total < limit:
+        try:
+            count = settle_chunk(without=tuple(broken))
+        except (Error, ValueError, ledger.DuplicateMovement):
+            culprit = _find_broken(tuple(broken))
+            if culprit is None:
+                raise
+            broken.append(culprit)
+            continue
+        total += count
+        if not count:
+            break
+    return total
+
+
+def _find_broken(known: tuple[UUID, ...]) -> UUID | None:
+    """The first batch that cannot be settled by itself; those before it are settled on the way."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PICK, {"batch": None, "without": list(known), "chunk": CHUNK})
+        batches = sorted({row[0] for row in cursor.fetchall()})
+    for batch_id in batches:
+        try:
+            settle_chunk(batch_id=batch_id)
+        except (Error, ValueError, ledger.DuplicateMovement) as error:
+            log.exception("settle.broken_batch", batch=str(batch_id), detail=str(error))
+            return batch_id
+    return None
+
+
+def _sum_up(lines: list[_Line]) -> list[Settlement]:
+    """One settlement per batch, with what every account above the payer earns on the captured parts."""
+    quotes = Quote.objects.in_bulk({line.quote_id for line in lines})
+    codes = dict(Batch.objects.filter(pk__in={line.batch_id for line in lines}).values_list("pk", "code"))
+    settlements = {batch_id: Settlement(batch_id, code) for batch_id, code in codes.items()}
+    for line in lines:
+        one = settlements[line.batch_id]
+        if line.was_sent:
+            one.captured += line.price
+            one.captured_count += line.messages
+            for owner, margin in _margins(quotes[line.quote_id]):
+                one.earnings[owner] += margin * line.parts
+        else:
+            one.released += line.price
+            one.released_count += line.messages
+    return [settlements[batch_id] for batch_id in sorted(settlements)]
+
+
+def _margins(quote: Quote) -> list[tuple[int, Decimal]]:
+    """(account, what it earns on one part): its child's price less its own, from the chain down to the payer."""
+    chain = [(owner, Decimal(price)) for owner, price in quote.chain]
+    return [(owner, below - own) for (owner, own), (_, below) in pairwise(chain) if below != own]
+
+
+def _stamps(lines: list[_Line], settled: dict[UUID, Settled]) -> tuple[list[UUID], list[int | None]]:
+    by_settlement = defaultdict[int | None, list[UUID]](list)
+    for line in lines:
+        one = settled[line.batch_id]
+        by_settlement[one.capture_id if line.was_sent else one.release_id] += line.ids
+    ids = [identifier for group in by_settlement.values() for identifier in group]
+    return ids, [settlement for settlement, group in by_settlement.items() for _ in group]
