@@ -16,8 +16,8 @@ from billing.models import BillingTerms, Hold
 from billing.selectors import shows_money
 from billing.statements import Period
 from messaging.keyset import Cursor, Page, find_keys
-from messaging.models import Batch, Exclusion, Message
-from messaging.periods import uuid_bounds
+from messaging.models import Batch, Exclusion, Message, time_of
+from messaging.periods import uuid_bounds, uuid_floor
 
 State = Message.State
 
@@ -221,8 +221,9 @@ def progress_of(batch: Batch) -> Progress:
 
 
 def first_messages_of(batch: Batch) -> list[Message]:
-    """The batch's first messages in the order of acceptance; they are younger than their batch."""
-    messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=batch.pk)
+    """The batch's first messages in the order of acceptance; none is older than its batch."""
+    earliest = uuid_floor(time_of(batch.pk) - timedelta(seconds=1))
+    messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=earliest)
     return list(_listed(messages).order_by("pk")[:SHOWN_MESSAGES])
 
 
