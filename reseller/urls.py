@@ -2,8 +2,10 @@ from django.contrib import admin
 from django.urls import include, path
 
 from accounts.urls import log_in_patterns
+from reseller.dashboards.views import dashboard
 
 urlpatterns = [
+    path("", dashboard, name="dashboard"),
     path("", include("accounts.urls")),
     path("", include(log_in_patterns)),
     path("", include("billing.urls")),
