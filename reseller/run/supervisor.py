@@ -135,7 +135,7 @@ class Supervisor:
         if not child.deaths or not log.exists():
             return ""
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"{lines[-1] if lines else 'it said nothing'} (log: {log})"
+        return f"{' | '.join(lines[-2:]) or 'it said nothing'} (log: {log})"
 
     def _write_pids(self) -> None:
         running = {name: child.process.pid for name, child in self.children.items() if child.process is not None}
