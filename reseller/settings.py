@@ -37,7 +37,7 @@ def secret(name: str, development: str = "") -> str:
     if value:
         return value
     if _NEEDS_SECRETS:
-        raise ImproperlyConfigured(f"{name} is not set. Production needs it (see .env.example); elsewhere start make run.")
+        raise ImproperlyConfigured(f"{name} is not set. Production needs it, see .env.example; else start make run.")
     return development
 
 

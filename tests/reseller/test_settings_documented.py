@@ -43,9 +43,8 @@ def test_production_refuses_to_start_without_a_secret_and_names_it(missing):
     secrets = {name: value for name, value in SECRETS.items() if name != missing}
     result = _manage("migrate", **secrets)
     assert result.returncode != 0
-    assert (
-        result.stderr.strip().splitlines()[-1].endswith(f"{missing} is not set. Production needs it; see .env.example.")
-    )
+    sentence = f"{missing} is not set. Production needs it, see .env.example; else start make run."
+    assert result.stderr.strip().splitlines()[-1].endswith(sentence)
 
 
 def test_static_files_can_be_collected_for_an_image_without_secrets(tmp_path):
