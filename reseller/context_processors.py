@@ -17,17 +17,18 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     empty without an account. ``header_balance``: a billing.selectors.Balance, None where no money is shown. These are
     functions that a template calls by naming them, so that an answer without a top bar asks the database nothing.
     """
-    account = getattr(request, "account", None)
+    membership = getattr(request, "membership", None)
+    account = membership.account if membership else None
 
     @cache
     def sees_money() -> bool:
         return shows_money(account)
 
     def menu() -> list[Link]:
-        if account is None:
+        if membership is None:
             return []
         match = request.resolver_match
-        return menu_for(Viewer(account, sees_money()), match.view_name if match else "")
+        return menu_for(Viewer(membership.account, membership.role, sees_money()), match.view_name if match else "")
 
     def header_balance() -> Balance | None:
         return balance_of(account) if account is not None and sees_money() else None

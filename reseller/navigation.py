@@ -1,20 +1,21 @@
 """The top menu: which words stand in it, for whom, and which of them is marked on a page."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
+from accounts.access import MAY_SEND
 from accounts.models import Account
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """Whose menu it is; ``sees_money`` as in billing.selectors.shows_money."""
+    """Whose menu it is: account, the person's role in it, ``sees_money`` as in billing.selectors.shows_money."""
 
     account: Account
+    role: str
     sees_money: bool
 
 
@@ -47,7 +48,7 @@ class Link:
 
 MENU = (
     Entry("DASHBOARD", "dashboard", ("dashboard",)),
-    Entry("SEND SMS", "messaging:send", ("messaging:send*", "messaging:preview*")),
+    Entry("SEND SMS", "messaging:send", ("messaging:send*",), lambda viewer: viewer.role in MAY_SEND),
     Entry("REPORTS", "messaging:reports", ("messaging:*",)),
     Entry("CLIENTS", "clients:list", ("clients:*",), lambda viewer: viewer.account.can_have_children),
     Entry("BILLING", "billing:overview", ("billing:*",), lambda viewer: viewer.sees_money),
@@ -58,12 +59,7 @@ MENU = (
 def menu_for(viewer: Viewer, view_name: str) -> list[Link]:
     """The viewer's menu on the page that ``view_name`` draws ("" for none in particular)."""
     current = _current_entry(view_name)
-    links = []
-    for entry in MENU:
-        with suppress(NoReverseMatch):  # until every room has its urls
-            if entry.condition(viewer):
-                links.append(Link(entry.label, reverse(entry.url_name), entry is current))
-    return links
+    return [Link(entry.label, reverse(entry.url_name), entry is current) for entry in MENU if entry.condition(viewer)]
 
 
 def _current_entry(view_name: str) -> Entry | None:

@@ -1,5 +1,6 @@
 """The top menu, the balance beside it, and what an account that sees no money is not shown."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -8,27 +9,38 @@ from django.template import engines
 from django.test import RequestFactory
 from django.urls import resolve, reverse
 
-from accounts.models import Account, User
+from accounts.models import Account, Membership, User
 from billing.services import ledger
 from reseller.navigation import MENU, Viewer, menu_for
 from tests.cast import LogIn, Member
 
+Role = Membership.Role
+RESELLER = Viewer(Account(can_have_children=True), Role.OWNER, sees_money=True)
 
-def words(account: Account, *, sees_money: bool, view_name: str = "") -> list[str]:
-    return [link.label for link in menu_for(Viewer(account, sees_money), view_name)]
+
+def words(**different: Any) -> list[str]:
+    return [link.label for link in menu_for(replace(RESELLER, **different), "")]
+
+
+def marked(view_name: str) -> list[str]:
+    return [link.label for link in menu_for(RESELLER, view_name) if link.is_current]
 
 
 def test_a_reseller_reads_six_words() -> None:
-    account = Account(can_have_children=True)
-    assert words(account, sees_money=True) == ["DASHBOARD", "SEND SMS", "REPORTS", "CLIENTS", "BILLING", "SETTINGS"]
+    assert words() == ["DASHBOARD", "SEND SMS", "REPORTS", "CLIENTS", "BILLING", "SETTINGS"]
 
 
 def test_a_client_without_the_right_to_have_clients_sees_no_clients() -> None:
-    assert "CLIENTS" not in words(Account(), sees_money=True)
+    assert "CLIENTS" not in words(account=Account())
 
 
 def test_an_account_that_sees_no_money_has_no_billing() -> None:
-    assert "BILLING" not in words(Account(can_have_children=True), sees_money=False)
+    assert "BILLING" not in words(sees_money=False)
+
+
+@pytest.mark.parametrize(("role", "shown"), [(role, role in (Role.OWNER, Role.SENDER)) for role in Role])
+def test_who_may_not_send_sees_no_send_sms(role: str, shown: bool) -> None:
+    assert ("SEND SMS" in words(role=role)) is shown
 
 
 @pytest.mark.parametrize(
@@ -45,20 +57,16 @@ def test_an_account_that_sees_no_money_has_no_billing() -> None:
     ],
 )
 def test_the_word_of_the_page_is_marked(view_name: str, word: str) -> None:
-    links = menu_for(Viewer(Account(can_have_children=True), sees_money=True), view_name)
-    assert [link.label for link in links if link.is_current] == [word]
+    assert marked(view_name) == [word]
 
 
 def test_a_page_outside_the_menu_marks_nothing() -> None:
-    links = menu_for(Viewer(Account(), sees_money=True), "account_logout")
-    assert [link for link in links if link.is_current] == []
+    assert marked("account_logout") == []
 
 
 def test_every_word_leads_to_a_page_that_marks_it() -> None:
-    viewer = Viewer(Account(can_have_children=True), sees_money=True)
     for entry in MENU:
-        view_name = resolve(reverse(entry.url_name)).view_name
-        assert [link.label for link in menu_for(viewer, view_name) if link.is_current] == [entry.label]
+        assert marked(resolve(reverse(entry.url_name)).view_name) == [entry.label]
 
 
 def test_the_top_bar_shows_what_the_account_can_spend(client_member: Member, log_in: LogIn) -> None:
@@ -81,7 +89,7 @@ def test_a_page_without_a_top_bar_asks_nothing_of_the_database(
     reseller: Member, django_assert_num_queries: Any
 ) -> None:
     request = RequestFactory().get("/")
-    request.account = reseller.account  # type: ignore[attr-defined]
+    request.membership = reseller.user.memberships.get()  # type: ignore[attr-defined]
     request.user = User()
     with django_assert_num_queries(0):
         assert engines["django"].from_string("{{ site_name }}").render({}, request) == "Relay"
