@@ -2,6 +2,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.utils import timezone
 
@@ -10,6 +11,7 @@ from billing.services import ledger
 from billing.services.ledger import Settlement
 from billing.statements import Period, page_of, sums_of
 from tests.cast import Member, check_now, fund, make_client
+from tests.conftest import CommittedDatabase
 
 D = Decimal
 
@@ -100,3 +102,27 @@ def test_other_accounts_movements_are_never_listed(reseller: Member, client_memb
     sibling = make_client(reseller, "Sibling")
     assert not page_of(outsider.account, today()).lines
     assert not page_of(sibling.account, today()).lines
+
+
+def test_a_period_long_ago_shows_its_movements_and_no_others(
+    committed_db: CommittedDatabase, client_member: Member
+) -> None:
+    wallet = ledger.open_account(client_member.account, "wallet").pk
+    days = ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-31", "2026-04-01"]
+    with psycopg.connect(committed_db.url, autocommit=True) as owner:
+        # The ledger bears the time at which a movement is made; only a test makes it look older.
+        owner.execute("SET session_replication_role = replica")
+        for number, day in enumerate(days, 1):
+            owner.execute(
+                "INSERT INTO billing_ledgertransaction"
+                " (id, kind, idempotency_key, currency, reference, description, created_at, about_id)"
+                " VALUES (%s, 'manual', %s, 'AUD', '', %s, %s::timestamp AT TIME ZONE 'Australia/Sydney', %s)",
+                [number - 100, day, day, f"{day} 12:00", client_member.account.pk],
+            )
+            owner.execute(
+                "INSERT INTO billing_ledgerentry (id, transaction_id, ledger_account_id, amount, balance_after)"
+                " VALUES (%s, %s, %s, 1, 1)",
+                [number - 100, number - 100, wallet],
+            )
+    page = page_of(client_member.account, Period(date(2026, 3, 1), date(2026, 3, 31)))
+    assert [line.note for line in page.lines] == ["2026-03-31", "2026-03-01"]
