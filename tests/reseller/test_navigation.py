@@ -89,7 +89,7 @@ def test_a_page_without_a_top_bar_asks_nothing_of_the_database(
     reseller: Member, django_assert_num_queries: Any
 ) -> None:
     request = RequestFactory().get("/")
-    request.membership = reseller.user.memberships.get()  # type: ignore[attr-defined]
+    request.membership = reseller.user.memberships.select_related("account").get()  # type: ignore[attr-defined]
     request.user = User()
     with django_assert_num_queries(0):
         assert engines["django"].from_string("{{ site_name }}").render({}, request) == "Relay"
