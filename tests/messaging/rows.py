@@ -54,5 +54,5 @@ def words(page: str) -> str:
 
 
 def amounts_in(page: str) -> list[str]:
-    """Whatever in the page's HTML (attributes too, drawings not) looks like money or speaks of it."""
-    return AMOUNT.findall(re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL))
+    """Whatever in the page's HTML (attributes too; neither drawings nor moments) looks like money or speaks of it."""
+    return AMOUNT.findall(re.sub(r'<svg.*?</svg>|datetime="[^"]*"', "", page, flags=re.DOTALL))
