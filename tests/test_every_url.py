@@ -1,0 +1,183 @@
+"""Every URL of the portal with every kind of visitor; a URL that is not listed here fails.
+
+The objects in the paths (batch, message, top-up) are the client's; ``clients`` paths name the client. So the client
+owns them, the reseller is its parent, the outsider is another reseller, and staff belongs to no account.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.contrib.admin.sites import site
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from accounts.models import AuditEntry, User
+from billing.models import LedgerEntry, TopUp
+from messaging.models import Batch, Message
+from tests.cast import PASSWORD, LogIn, Member
+from tests.messaging.rows import accept
+
+LOGIN, ADMIN, HOME, WHOLE = "log-in page", "admin", "dashboard", "the whole page"
+VISITORS = ("anonymous", "client", "reseller", "outsider", "staff")
+EVERYONE = (200,) * 5
+PRIVATE = (LOGIN, 200, 200, 200, ADMIN)  # a page about the visitor's own account
+OF_CLIENT = (LOGIN, 200, 200, 404, ADMIN)  # the client's object; its parent may see it
+ONLY_CLIENT = (LOGIN, 200, 404, 404, ADMIN)  # the client's object; nobody else may see it
+PARENTS = (LOGIN, 404, 200, 200, ADMIN)  # for accounts that may have clients
+OF_PARENT = (LOGIN, 404, 200, 404, ADMIN)  # about the client, for its parent
+NO_GET = (405,) * 5
+
+# URL name -> the answer to GET for each visitor.
+GET = {
+    "dashboard": PRIVATE,
+    "health-live": EVERYONE,
+    "health-ready": EVERYONE,
+    "account_login": (200, HOME, HOME, HOME, HOME),
+    "account_logout": (LOGIN, 200, 200, 200, 200),
+    "account_inactive": EVERYONE,
+    "account_change_password": (LOGIN, 200, 200, 200, ADMIN),
+    "account_reset_password": EVERYONE,
+    "account_reset_password_done": EVERYONE,
+    "account_reset_password_from_key": EVERYONE,
+    "account_reset_password_from_key_done": EVERYONE,
+    "accounts:settings": PRIVATE,
+    "billing:overview": PRIVATE,
+    "billing:add-credit": (LOGIN, 200, 404, 404, ADMIN),
+    "billing:topup-detail": ONLY_CLIENT,
+    "billing:topup-status": (LOGIN, WHOLE, 404, 404, ADMIN),  # a partial: without htmx, the page around it
+    "billing:topup-cancel": NO_GET,
+    "billing:stripe-webhook": NO_GET,
+    "clients:list": PARENTS,
+    "clients:add": PARENTS,
+    "clients:time-zones": PARENTS,
+    "clients:price-preview": PARENTS,
+    "clients:defaults": PARENTS,
+    "clients:detail": OF_PARENT,
+    "clients:edit": OF_PARENT,
+    "clients:suspend": OF_PARENT,
+    "clients:reactivate": OF_PARENT,
+    "messaging:send": PRIVATE,
+    "messaging:batch-list": PRIVATE,
+    "messaging:batch-detail": OF_CLIENT,
+    "messaging:batch-progress": (LOGIN, WHOLE, WHOLE, 404, ADMIN),
+    "messaging:batch-cancel": OF_CLIENT,
+    "messaging:message-list": PRIVATE,
+    "messaging:message-detail": OF_CLIENT,
+    "messaging:reports": PRIVATE,
+    "messaging:message-export": PRIVATE,
+    "messaging:client-activity": PARENTS,
+    "messaging:client-activity-export": PARENTS,
+}
+
+
+@dataclass
+class Scene:
+    browsers: dict[str, Client]
+    arguments: dict[str, dict[str, str]]
+    batch: Batch
+
+
+@pytest.fixture
+def scene(reseller: Member, client_member: Member, outsider: Member, log_in: LogIn) -> Scene:
+    staff = User.objects.create_superuser("staff", "staff@test.example", PASSWORD, name="Staff")
+    batch = accept(client_member)
+    topup = TopUp.objects.create(
+        account=client_member.account, amount=Decimal(20), currency="AUD", created_by=client_member.user,
+        expires_at=timezone.now() + timedelta(minutes=30),
+    )  # fmt: skip
+    message = Message.objects.get(batch=batch)
+    people = {"client": client_member.user, "reseller": reseller.user, "outsider": outsider.user, "staff": staff}
+    of_batch, of_client, of_topup = {"code": batch.code}, {"code": client_member.account.code}, {"code": topup.code}
+    arguments = {name: of_batch for name in GET if name.startswith("messaging:batch-") and name[-4:] != "list"}
+    arguments |= {f"clients:{name}": of_client for name in ("detail", "edit", "suspend", "reactivate")}
+    arguments |= {f"billing:topup-{name}": of_topup for name in ("detail", "status", "cancel")}
+    arguments["messaging:message-detail"] = {"key": str(message.pk)}
+    arguments["account_reset_password_from_key"] = {"uidb36": "1", "key": "wrong-key"}
+    return Scene({"anonymous": Client()} | {who: log_in(user) for who, user in people.items()}, arguments, batch)
+
+
+def walk(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
+    """(name, pattern) of every URL outside the admin."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLPattern):
+            yield f"{namespace}{entry.name}", str(entry.pattern)
+        elif entry.namespace != "admin":
+            yield from walk(entry, f"{namespace}{entry.namespace}:" if entry.namespace else namespace)
+
+
+def read(answer) -> int | str:
+    """A status, or where a redirect leads."""
+    if answer.status_code not in (301, 302, 303):
+        return answer.status_code
+    target = answer["Location"].split("?")[0]
+    names = {reverse("account_login"): LOGIN, reverse("admin:index"): ADMIN, reverse("dashboard"): HOME}
+    return WHOLE if re.fullmatch(r"/(batches|billing/topups)/\w+/", target) else names.get(target, target)
+
+
+def test_every_url_is_listed():
+    assert {name for name, _ in walk()} == set(GET)
+
+
+@pytest.mark.parametrize("name", sorted(GET))
+def test_a_page_answers_each_visitor_as_listed(scene, name):
+    url = reverse(name, kwargs=scene.arguments.get(name, {}))
+    answers = tuple(read(scene.browsers[visitor].get(url)) for visitor in VISITORS)
+    assert answers == GET[name]
+
+
+@pytest.mark.parametrize("name", sorted(GET))
+def test_looking_changes_nothing(scene, name):
+    def state():
+        return [LedgerEntry.objects.count(), AuditEntry.objects.count(), *TopUp.objects.values_list("state", flat=True)]
+
+    before = state()
+    for browser in scene.browsers.values():
+        browser.get(reverse(name, kwargs=scene.arguments.get(name, {})))
+    assert state() == before
+
+
+# Posts to the client's objects: who is refused, and how. Whoever may do it is tested where the deed is.
+REFUSED_POSTS = {
+    "billing:add-credit": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "billing:topup-cancel": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "clients:add": {"anonymous": LOGIN, "client": 404, "staff": ADMIN},
+    "clients:defaults": {"anonymous": LOGIN, "client": 404, "staff": ADMIN},
+    "clients:edit": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "clients:suspend": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},
+    "messaging:batch-cancel": {"anonymous": LOGIN, "outsider": 404, "staff": ADMIN},
+    "accounts:settings": {"anonymous": LOGIN, "staff": ADMIN},
+}
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED_POSTS))
+def test_a_post_of_someone_who_may_not_is_refused_and_changes_nothing(scene, name):
+    before = AuditEntry.objects.count(), LedgerEntry.objects.count(), list(TopUp.objects.values_list("state"))
+    url = reverse(name, kwargs=scene.arguments.get(name, {}))
+    expected = REFUSED_POSTS[name]
+    assert {visitor: read(scene.browsers[visitor].post(url, {"confirm": "yes"})) for visitor in expected} == expected
+    assert (AuditEntry.objects.count(), LedgerEntry.objects.count(), list(TopUp.objects.values_list("state"))) == before
+    scene.batch.refresh_from_db()
+    assert scene.batch.state == Batch.State.ACCEPTED
+
+
+def test_a_webhook_without_a_signature_is_refused(scene):
+    answer = scene.browsers["anonymous"].post(reverse("billing:stripe-webhook"), "{}", content_type="application/json")
+    assert answer.status_code == 400
+
+
+def admin_lists() -> list[str]:
+    return sorted(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist" for model in site._registry)
+
+
+@pytest.mark.parametrize("name", ["admin:index", *admin_lists()])
+def test_the_admin_is_for_staff_alone(scene, name):
+    answers = [scene.browsers[visitor].get(reverse(name)) for visitor in VISITORS]
+    assert [answer.status_code for answer in answers] == [302, 302, 302, 302, 200]
+    assert all(re.match(r"/admin/login/|/login/", answer["Location"]) for answer in answers[:4])
