@@ -32,7 +32,7 @@ class AmountField(forms.Field):
         self.currency = ""
 
     def prepare_value(self, value: Any) -> Any:
-        return plain_amount(value) if isinstance(value, Decimal) else value
+        return plain_amount(Decimal(value)) if isinstance(value, Decimal | int) else value
 
     def to_python(self, value: Any) -> Decimal | None:
         text = str(value or "").strip()

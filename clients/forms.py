@@ -170,6 +170,13 @@ class TermsForm(forms.Form):
 class ClientForm(TermsForm):
     """Seed 1, steps 2 to 7. Takes ``account``: the parent; ``client``: whom it changes, None to add one."""
 
+    # As on the page, so that the list of errors leads from top to bottom.
+    field_order = (
+        "contact_name", "name", "mobile", "country", "time_zone", "email", "password", "payer", "method", "fixed_topup",
+        "daily_topup_limit", "minimum_topup", "sms_margin", "trial", "trial_ends_on", "allocation", "number_margin",
+        "keywords", "keyword_price", "keyword_limit", "welcome",
+    )  # fmt: skip
+
     contact_name = forms.CharField(
         label="Client Contact Name", max_length=100, help_text="Full name of the person responsible for this account."
     )
@@ -292,18 +299,18 @@ class ClientForm(TermsForm):
     def values(self) -> ClientValues:
         """What was entered; only after ``is_valid()``."""
         data = self.cleaned_data
-        same = ("contact_name", "name", "mobile", "country", "time_zone", "email", "password", "method", "allocation")
-        return ClientValues(
-            **{key: data[key] or "" for key in same},
-            **{key: data.get(key) for key in (*TOPUP_FIELDS, "trial_ends_on")},
-            **{key: self._amount(key) for key in ("sms_margin", "number_margin", "keyword_price")},
-            keywords_enabled=data["keywords"] == "yes",
-            keyword_limit=data.get("keyword_limit") or 0,
-        )
+        texts = ("contact_name", "name", "mobile", "country", "time_zone", "email", "password", "method", "allocation")
+        values: dict[str, Any] = {key: data[key] or "" for key in texts}
+        values |= {key: data.get(key) for key in (*TOPUP_FIELDS, "trial_ends_on")}
+        values |= {key: self._amount(key) for key in ("sms_margin", "number_margin", "keyword_price")}
+        values |= {"keywords_enabled": data["keywords"] == "yes", "keyword_limit": data.get("keyword_limit") or 0}
+        return ClientValues(**values)
 
 
 class DefaultsForm(TermsForm):
-    """SETTINGS, Clients & margin. Everything may stay empty: it is filled in when a client is added."""
+    """SETTINGS, Clients & margin. What stays empty is filled in when a client is added."""
+
+    field_order = ("display_margin",)
 
     display_margin = AmountField(
         label="SMS Margin",
@@ -316,6 +323,8 @@ class DefaultsForm(TermsForm):
         super().__init__(*args, **kwargs)
         for name in ("country", "time_zone"):
             self.fields[name].required = False
+        if "sms_margin" in self.fields:
+            self.fields["sms_margin"].label = "SMS Margin of new clients"
 
     def values(self) -> dict[str, Any]:
         """Arguments of update_defaults; only after ``is_valid()``."""

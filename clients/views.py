@@ -48,7 +48,7 @@ def add_client(request: TenantRequest) -> HttpResponse:
     initial = selectors.starting_values(parent)
     form = ClientForm(_posted(request), account=parent, sees_money=sees_money, initial=initial)
     if request.method == "POST" and form.is_valid():
-        who = {"parent": parent, "actor": request.user, "welcome": form.cleaned_data["welcome"]}
+        who: dict[str, Any] = {"parent": parent, "actor": request.user, "welcome": form.cleaned_data["welcome"]}
         client = _save(form, lambda values: create_client(values=values, **who))
         if client is not None:
             messages.success(request, f"{client.name} is set up and can log in as {form.cleaned_data['email']}.")
@@ -61,7 +61,7 @@ def add_client(request: TenantRequest) -> HttpResponse:
 def edit_client(request: TenantRequest, code: str) -> HttpResponse:
     """The same form, filled with what the client has."""
     client, sees_money = get_child_for(request.account, code), shows_money(request.account)
-    who = {"account": request.account, "sees_money": sees_money, "client": client}
+    who: dict[str, Any] = {"account": request.account, "sees_money": sees_money, "client": client}
     form = ClientForm(_posted(request), initial=selectors.values_of(client), **who)
     if request.method == "POST" and form.is_valid():
         changed = get_child_for(request.account, code)  # a refused change must not show in the page's heading
@@ -70,7 +70,8 @@ def edit_client(request: TenantRequest, code: str) -> HttpResponse:
             return redirect("clients:detail", client.code)
     terms = terms_of(client)
     context = _form_context(request.account, form, sees_money)
-    context |= {"client": client, "payment_words": wording.payment_words(terms, client.currency) if terms else []}
+    context |= {"client": client, "client_pays": terms is not None and terms.shows_money}
+    context["payment_words"] = wording.payment_words(terms, client.currency) if terms and sees_money else []
     return render(request, "clients/edit_client.html", context)
 
 

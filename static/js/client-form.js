@@ -42,6 +42,26 @@
     preview.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
+  // Whoever types a password for someone else has to read it to them.
+  const password = form.elements.password;
+  const reveal = () => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "btn btn-sm btn-ghost-secondary";
+    const draw = () => {
+      const hidden = password.type === "password";
+      button.textContent = hidden ? "Show password" : "Hide password";
+    };
+    button.addEventListener("click", () => {
+      password.type = password.type === "password" ? "text" : "password";
+      draw();
+    });
+    form.addEventListener("submit", () => { password.type = "password"; });
+    draw();
+    password.after(button);
+  };
+  if (password && !password.disabled) reveal();
+
   form.addEventListener("change", (event) => {
     if (event.target === payer) offerMethods();
     if (event.target === form.elements.country) followCountry();
