@@ -52,9 +52,9 @@ def batch_detail(request: TenantRequest, code: str) -> HttpResponse:
 @tenant_view()
 def batch_progress(request: TenantRequest, code: str) -> HttpResponse:
     """The part of the batch's page that changes, for htmx; others go to the whole page."""
+    batch = selectors.get_batch_for(request.account, code)
     if not request.htmx:
         return redirect("messaging:batch-detail", code=code)
-    batch = selectors.get_batch_for(request.account, code)
     return render(request, "messaging/_batch_progress.html", _progress_context(request, batch))
 
 
