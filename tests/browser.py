@@ -27,13 +27,11 @@ CHROMIUM_OPTIONS = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of the shared portal run in one worker, so that it is started once."""
-    for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("portal"))
-            item.add_marker(pytest.mark.e2e)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """All tests of the shared portal run in one worker, so that it is started once (xdist reads the groups later)."""
+    if "stack" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("portal"))
+        item.add_marker(pytest.mark.e2e)
 
 
 @pytest.fixture(scope="session")
