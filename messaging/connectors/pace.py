@@ -1,0 +1,57 @@
+"""How fast a bind may submit."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+# The carrier's second is not ours: its clock and the network shift submits by some milliseconds.
+SECOND = 1.02
+CATCH_UP = 0.02  # seconds of submits that may leave at once after a pause of the event loop
+SLOWEST = 0.05  # of the rate, however much the carrier throttles
+RECOVERY = 0.1  # of the rate, regained in each second without throttling
+STEP_SECONDS = 0.5  # answers to one window of submits count as one word
+
+
+class Pacer:
+    """Never allows more than ``rate`` submits in any second, spreads them evenly, and slows down when throttled."""
+
+    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._factor = 1.0
+        self._slowed_at = float("-inf")
+        self._next_at = float("-inf")
+        self._log: deque[float] = deque(maxlen=max(rate, 1))
+        self._rate = rate
+
+    @property
+    def rate(self) -> int:
+        """Submits a second that are allowed at most."""
+        return self._rate
+
+    def change_rate(self, rate: int) -> None:
+        """Go on with another limit; what was submitted in the last second counts against it."""
+        self._rate = rate
+        self._log = deque(self._log, maxlen=max(rate, 1))
+
+    def take(self) -> float:
+        """Take the right to submit one part now (0.0), or learn how many seconds to wait before asking again."""
+        now = self._clock()
+        if self._rate <= 0:
+            return 1.0
+        if len(self._log) == self._log.maxlen and (wait := self._log[0] + SECOND - now) > 0:
+            return wait
+        if (wait := self._next_at - now) > 0:
+            return wait
+        self._next_at = max(self._next_at, now - CATCH_UP) + 1 / (self._rate * self._current_factor(now))
+        self._log.append(now)
+        return 0.0
+
+    def slow_down(self) -> None:
+        """The carrier throttles: half the pace, from which it recovers by itself."""
+        now = self._clock()
+        if now - self._slowed_at >= STEP_SECONDS:
+            self._factor = max(SLOWEST, self._current_factor(now) / 2)
+            self._slowed_at = now
+
+    def _current_factor(self, now: float) -> float:
+        return min(1.0, self._factor + max(0.0, now - self._slowed_at) * RECOVERY)

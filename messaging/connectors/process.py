@@ -1,0 +1,185 @@
+"""The connector process: runs the binds of all connectors, wakes them, shows their state, and ends cleanly."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from django.core.cache import cache
+from redis.exceptions import RedisError
+
+from messaging.connectors import statements
+from messaging.connectors.bind import Bind
+from messaging.connectors.configuration import BindConfig, load_binds
+from messaging.connectors.database import Database, DatabaseAway, connect
+from messaging.services.dispatching import RELEASED_CHANNEL
+from messaging.wakeups import DISPATCH, RECEIPTS, SETTLE, wake
+
+log = structlog.get_logger(__name__)
+
+HEALTH_KEY = "health:connectors"  # read by reseller/health.py
+HEALTH_LIFETIME = 15  # seconds
+STATUS_SECONDS = 1.0
+CONFIGURATION_SECONDS = 3.0
+ORPHANS_SECONDS = 30.0
+HINT_SECONDS = 0.1  # between two hints of a kind
+END_SECONDS = 28.0  # after SIGTERM; the orchestrator kills after 30
+
+
+class Hints:
+    """Wakes workers through the broker without ever holding up the event loop, at most every HINT_SECONDS a kind."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[Any, ...], asyncio.Task[None]] = {}
+        self._again: set[tuple[Any, ...]] = set()
+
+    def give(self, task: str, *args: int) -> None:
+        """Have ``task`` run soon. A broker that hangs costs one thread a kind and nothing else."""
+        key = (task, *args)
+        if key in self._running:
+            self._again.add(key)
+            return
+        self._running[key] = asyncio.get_running_loop().create_task(self._give(key))
+
+    async def _give(self, key: tuple[Any, ...]) -> None:
+        try:
+            while True:
+                self._again.discard(key)
+                await asyncio.to_thread(wake, *key)
+                await asyncio.sleep(HINT_SECONDS)
+                if key not in self._again:
+                    return
+        finally:
+            del self._running[key]
+
+
+class ConnectorProcess:
+    """One such process or several may run; each bind is held by one of them."""
+
+    def __init__(self) -> None:
+        self._binds: dict[tuple[int, int], Bind] = {}
+        self._runs: dict[Bind, asyncio.Task[None]] = {}
+        self._hints = Hints()
+        self._database = Database("connectors")
+        self._ending = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end)
+        chores = [
+            asyncio.create_task(self._every(CONFIGURATION_SECONDS, self._follow_configuration)),
+            asyncio.create_task(self._every(STATUS_SECONDS, self._show_state)),
+            asyncio.create_task(self._every(ORPHANS_SECONDS, self._adopt_orphans)),
+            asyncio.create_task(self._listen()),
+        ]
+        await self._ending.wait()
+        log.info("connectors.ending")
+        for chore in chores:
+            chore.cancel()
+        for bind in self._binds.values():
+            bind.stop()
+        if self._runs:
+            await asyncio.wait(self._runs.values(), timeout=END_SECONDS)
+        with contextlib.suppress(DatabaseAway):
+            await self._database.close()
+
+    def end(self) -> None:
+        """Have ``run`` drain and return."""
+        self._ending.set()
+
+    async def _every(self, seconds: float, chore: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await chore()
+            except DatabaseAway as error:
+                log.warning("connectors.database_away", detail=str(error))
+            await asyncio.sleep(seconds)
+
+    # --- binds -----------------------------------------------------------------------------------------------------
+
+    async def _follow_configuration(self) -> None:
+        """Start, change and stop binds as the tables say."""
+        wanted = {config.key: config for config in await load_binds(self._database)}
+        for key, bind in list(self._binds.items()):
+            config = wanted.get(key)
+            if config is not None and _same_session(config, bind.config):
+                bind.hand.pacer.change_rate(config.rate)
+            else:
+                bind.stop()
+            if self._runs[bind].done():
+                del self._binds[key]
+                self._report(self._runs.pop(bind))
+        for key, config in wanted.items():
+            if key not in self._binds:
+                self._start(config)
+
+    def _start(self, config: BindConfig) -> None:
+        bind = Bind(
+            config,
+            on_claimed=lambda route_id: self._hints.give(DISPATCH, route_id),
+            on_recorded=lambda: self._hints.give(SETTLE),
+            on_receipts=lambda: self._hints.give(RECEIPTS),
+        )
+        self._binds[config.key] = bind
+        self._runs[bind] = asyncio.create_task(bind.run())
+
+    @staticmethod
+    def _report(run: "asyncio.Task[None]") -> None:
+        error = None if run.cancelled() else run.exception()
+        if error is not None:
+            log.error("connector.broke", exc_info=error)
+
+    # --- wake-ups and state ----------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Pass notifications of released messages on to the route's binds."""
+        while True:
+            try:
+                connection = await connect("connectors listen")
+            except DatabaseAway:
+                await asyncio.sleep(1)
+                continue
+            async with connection:
+                with contextlib.suppress(Exception):  # whatever ends it, it begins again; binds poll meanwhile
+                    await connection.execute(f"LISTEN {RELEASED_CHANNEL}")
+                    async for notice in connection.notifies():
+                        self._wake(notice.payload)
+            await asyncio.sleep(0.2)
+
+    def _wake(self, route_id: str) -> None:
+        for bind in self._binds.values():
+            if str(bind.config.route_id) == route_id:
+                bind.hand.wake.set()
+
+    async def _show_state(self) -> None:
+        try:
+            await asyncio.to_thread(cache.set, HEALTH_KEY, 1, HEALTH_LIFETIME)
+        except RedisError as error:
+            log.warning("connectors.valkey_away", detail=str(error))
+        rows = [status for bind in self._binds.values() if (status := bind.status) is not None]
+        await statements.write_statuses(self._database, rows)
+
+    async def _adopt_orphans(self) -> None:
+        """Claims of binds that nobody runs any more (fewer binds, a connector switched off) become ``unknown``."""
+        database = Database("connectors orphans")
+        try:
+            for route_id, token in await statements.open_claims(database):
+                connector_id, _, rest = token.partition(":")
+                number = rest.partition(":")[0]
+                if not (connector_id.isdigit() and number.isdigit()):
+                    continue
+                key = int(connector_id), int(number)
+                if key not in self._binds and await statements.lock_bind(database, *key):
+                    await statements.mark_dead_claims(database, route_id, statements.claim_prefix(*key), "")
+                    await statements.unlock_bind(database, *key)
+        finally:
+            await database.close()
+
+
+def _same_session(one: BindConfig, other: BindConfig) -> bool:
+    """Whether only the rate differs, for which no session has to end."""
+    return (one.smpp, one.route_id) == (other.smpp, other.route_id)

@@ -1,0 +1,193 @@
+"""The SQL of connectors. Each statement is one transaction and may be repeated when its answer got lost."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from messaging.connectors.database import Database
+from smpp.pdu import Deliver
+from smpp.receipts import Receipt
+
+LOCK_SPACE = 0x534D5343  # "SMSC": the first key of the advisory locks of binds
+LOST = "The connection to the carrier ended before its answer came."
+
+_LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
+_UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
+_CLAIM = """
+    WITH picked AS MATERIALIZED (
+        SELECT id FROM messaging_message
+        WHERE route_id = %s AND state = 'released'
+          AND NOT EXISTS (SELECT FROM messaging_route WHERE id = %s AND is_paused)
+        ORDER BY message_class, priority DESC, id LIMIT %s FOR UPDATE SKIP LOCKED)
+    UPDATE messaging_message m SET state = 'sending', claim = %s, sending_at = now(), attempts = m.attempts + 1
+    FROM picked, messaging_batch b WHERE m.id = picked.id AND b.id = m.batch_id
+    RETURNING m.message_class, -m.priority, m.id, m.recipient, m.sender, coalesce(m.text, b.text), m.attempts
+"""
+_SWEEP = """
+    UPDATE messaging_message SET state = 'unknown', reason = %s
+    WHERE route_id = %s AND state = 'sending' AND starts_with(claim, %s) AND claim <> %s
+"""
+_GIVE_BACK = """
+    UPDATE messaging_message
+    SET state = 'released', claim = '', sending_at = NULL, attempts = greatest(attempts - 1, 0)
+    WHERE route_id = %s AND state = 'sending' AND claim = %s AND id <> ALL(%s::uuid[])
+"""
+_RECORD = """
+    WITH recorded AS (
+        UPDATE messaging_message m SET
+            state = r.state,
+            sent_at = CASE WHEN r.state = 'sent' THEN now() END,
+            done_at = CASE WHEN r.state IN ('rejected', 'failed') THEN now() END,
+            carrier_id = r.carrier_id, error_code = r.error_code, reason = r.reason,
+            not_before = coalesce(now() + r.delay * interval '1 second', m.not_before),
+            attempts = greatest(m.attempts - r.untried, 0),
+            released_at = CASE WHEN r.state <> 'queued' THEN m.released_at END,
+            sending_at = CASE WHEN r.state NOT IN ('queued', 'released') THEN m.sending_at END,
+            claim = CASE WHEN r.state = 'unknown' THEN m.claim ELSE '' END
+        FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::int[])
+            AS r(id, state, carrier_id, error_code, reason, delay, untried)
+        WHERE m.id = r.id AND m.claim = %s AND m.state IN ('sending', 'unknown')
+        RETURNING m.id)
+    INSERT INTO messaging_messagepart (message_id, part, route_id, carrier_id)
+    SELECT p.message_id, p.part, %s, p.carrier_id
+    FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS p(message_id, part, carrier_id)
+    JOIN recorded ON recorded.id = p.message_id
+    ON CONFLICT (message_id, part) DO NOTHING
+"""
+_STORE_RECEIPTS = """
+    INSERT INTO messaging_receipt (route_id, carrier_id, status, error_code, recipient, raw)
+    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+"""
+_STATUS = """
+    INSERT INTO messaging_connectorstatus AS s (connector_id, bind, state, detail, since, seen_at)
+    SELECT c, b, t, d, now(), now() FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[]) AS r(c, b, t, d)
+    WHERE EXISTS (SELECT FROM messaging_smppconnector WHERE id = c)
+    ON CONFLICT (connector_id, bind) DO UPDATE SET seen_at = now(), detail = EXCLUDED.detail, state = EXCLUDED.state,
+        since = CASE WHEN s.state = EXCLUDED.state THEN s.since ELSE now() END
+"""
+_CLAIMS = "SELECT DISTINCT route_id, claim FROM messaging_message WHERE state = 'sending'"
+
+
+class ClaimedMessage(NamedTuple):
+    """A message that this process has marked ``sending``; ``attempts`` counts this one in."""
+
+    message_class: int
+    order: int
+    id: UUID
+    recipient: str
+    sender: str
+    text: str
+    attempts: int
+
+
+@dataclass(slots=True)
+class Record:
+    """What became of a claimed message. ``delay``: seconds to wait before it is tried again.
+
+    ``untried`` is 1 when nothing of it was written to the carrier; ``parts`` are the carrier's ids by part number of a
+    long message.
+    """
+
+    id: UUID
+    state: str
+    carrier_id: str = ""
+    error_code: str = ""
+    reason: str = ""
+    delay: float | None = None
+    untried: int = 0
+    parts: dict[int, str] = field(default_factory=dict)
+
+
+class StatusRow(NamedTuple):
+    """A bind's state (ConnectorStatus.State) for people to see."""
+
+    connector_id: int
+    bind: int
+    state: str
+    detail: str
+
+
+def claim_prefix(connector_id: int, bind: int) -> str:
+    """What the claims of every process that ever ran this bind begin with."""
+    return f"{connector_id}:{bind}:"
+
+
+def _lock_key(connector_id: int, bind: int) -> int:
+    return connector_id * 1000 + bind
+
+
+async def lock_bind(database: Database, connector_id: int, bind: int) -> bool:
+    """Take the right to run a bind for as long as this connection lasts; False when another process has it."""
+    rows = await database.fetch(_LOCK, [LOCK_SPACE, _lock_key(connector_id, bind)])
+    return bool(rows[0][0])
+
+
+async def unlock_bind(database: Database, connector_id: int, bind: int) -> None:
+    """Give the right back."""
+    await database.fetch(_UNLOCK, [LOCK_SPACE, _lock_key(connector_id, bind)])
+
+
+async def claim(database: Database, route_id: int, limit: int, token: str) -> list[ClaimedMessage]:
+    """Mark up to ``limit`` released messages ``sending`` for ``token``; committed on return, most urgent first."""
+    rows = await database.fetch(_CLAIM, [route_id, route_id, limit, token])
+    return sorted(ClaimedMessage(*row) for row in rows)
+
+
+async def mark_dead_claims(database: Database, route_id: int, prefix: str, token: str) -> None:
+    """What an earlier process of this bind left in ``sending`` may or may not have reached the carrier: ``unknown``."""
+    await database.fetch(_SWEEP, [LOST, route_id, prefix, token])
+
+
+async def give_back_unknown_claims(database: Database, route_id: int, token: str, known: Iterable[UUID]) -> None:
+    """Release claims of ``token`` that never arrived here, because the connection broke after they were committed."""
+    await database.fetch(_GIVE_BACK, [route_id, token, list(known)])
+
+
+async def record(database: Database, route_id: int, token: str, records: Sequence[Record]) -> None:
+    """Write what became of claimed messages; doing so again changes nothing."""
+    parts = [(one.id, number, carrier_id) for one in records for number, carrier_id in one.parts.items()]
+    await database.fetch(
+        _RECORD,
+        [
+            [one.id for one in records],
+            [one.state for one in records],
+            [one.carrier_id for one in records],
+            [one.error_code for one in records],
+            [one.reason for one in records],
+            [one.delay for one in records],
+            [one.untried for one in records],
+            token,
+            route_id,
+            *_columns(parts, 3),
+        ],
+    )
+
+
+async def store_receipts(database: Database, route_id: int, receipts: Sequence[tuple[Deliver, Receipt]]) -> None:
+    """Store receipts as they came; committed on return."""
+    rows = [
+        (one.carrier_id[:65], str(one.status), one.error_code[:20], _recipient(deliver.source), one.raw[:1000])
+        for deliver, one in receipts
+    ]
+    await database.fetch(_STORE_RECEIPTS, [route_id, *_columns(rows, 5)])
+
+
+def _recipient(source: str) -> str:
+    """A receipt comes from the number that its message went to; carriers write it with or without "+"."""
+    return f"+{source}"[:21] if source.isdigit() else source[:21]
+
+
+async def write_statuses(database: Database, rows: Sequence[StatusRow]) -> None:
+    """Show the state of binds."""
+    if rows:
+        await database.fetch(_STATUS, _columns([(*row[:3], row.detail[:200]) for row in rows], 4))
+
+
+async def open_claims(database: Database) -> list[tuple[int, str]]:
+    """(route, claim) of everything in ``sending``."""
+    return [(route_id, token) for route_id, token in await database.fetch(_CLAIMS)]
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
