@@ -21,6 +21,8 @@ from reseller.run.services import Service, engine_service, portal_services
 from reseller.run.supervisor import POLL, LogTail, Supervisor
 
 HEALTH_PATIENCE = 120.0  # seconds until every process must be healthy; a slow machine needs about twenty
+STAND_INS = ("simulator", "stripe-double")
+ENGINES = ("postgres", "valkey")
 DEMO_PASSWORD = "Demo-pass-2026"  # noqa: S105 - shown to every newcomer
 DEMO_LOGINS = (
     ("platform staff", "admin@demo.example", "/admin/"),
@@ -116,13 +118,13 @@ def _prepare(environment: dict[str, str]) -> None:
 
 
 def _stop(config: Config, supervisor: Supervisor) -> None:
-    """End the portal first, then the engines that it needs to end well."""
+    """End the portal first, then what it needs to end well: the carrier that still answers, then the engines."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     say("Stopping …")
-    engines = {"postgres", "valkey"}
-    supervisor.stop(child.service for name, child in supervisor.children.items() if name not in engines)
-    supervisor.stop()
+    names = [name for name in supervisor.children if name not in STAND_INS and name not in ENGINES]
+    for stage in (names, STAND_INS, ENGINES):
+        supervisor.stop(stage)
     for leftover in (config.run_env, config.pids):
         leftover.unlink(missing_ok=True)
 

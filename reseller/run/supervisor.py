@@ -87,9 +87,8 @@ class Supervisor:
         if changed:
             self._write_pids()
 
-    def stop(self, services: Iterable[Service] | None = None) -> None:
-        """End ``services`` (all children when not given) together; what does not end in time is killed."""
-        names = [service.name for service in services] if services is not None else list(self.children)
+    def stop(self, names: Iterable[str]) -> None:
+        """End the services of these names together; what does not end in time is killed."""
         ending = [self.children.pop(name) for name in names if name in self.children]
         running = [(child.service, child.process) for child in ending if child.process is not None]
         for service, process in running:

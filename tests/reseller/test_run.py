@@ -117,7 +117,7 @@ def test_a_killed_child_is_started_again_and_said_so(tmp_path):
         supervisor.watch()
         time.sleep(0.05)
     new = json.loads((tmp_path / "pids.json").read_text())["child"]
-    supervisor.stop()
+    supervisor.stop(["child"])
     assert new != old
     assert len(said) == 1
     assert "child was killed by SIGKILL; starting it again in 0.5 s" in said[0]
@@ -131,7 +131,7 @@ def test_the_delay_before_a_restart_doubles(tmp_path):
     while len(said) < 3 and time.monotonic() < deadline:
         supervisor.watch()
         time.sleep(0.02)
-    supervisor.stop()
+    supervisor.stop(["child"])
     assert [line.split("(")[0] for line in said[:3]] == [
         f"child ended with status 3; starting it again in {delay} s " for delay in ("0.5", "1", "2")
     ]
@@ -143,7 +143,7 @@ def test_a_child_that_keeps_dying_at_start_ends_the_start_with_its_own_words(tmp
     supervisor.start([service])
     with pytest.raises(StartError, match="child did not start: no such carrier"):
         supervisor.wait_healthy([service], 20)
-    supervisor.stop()
+    supervisor.stop(["child"])
 
 
 def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_a_child_that_ignores_sigterm_is_killed_with_its_own_children(tmp_path, 
     deadline = time.monotonic() + 10
     while not (marker.exists() and marker.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    supervisor.stop()
+    supervisor.stop(["child"])
     time.sleep(0.1)
     assert not is_running(int(marker.read_text()), "sleep")
 
@@ -175,36 +175,28 @@ def test_the_console_shows_warnings_and_keeps_the_rest_in_the_log(tmp_path):
 
 @pytest.mark.xdist_group("run")
 @pytest.mark.e2e
-def test_the_whole_portal_refuses_a_second_run_restarts_what_dies_and_ends_cleanly(tmp_path):
+def test_a_whole_run_refuses_a_second_one_restarts_what_dies_and_leaves_nothing_behind(tmp_path):
     stack = Stack(tmp_path / "portal").start()
-    try:
-        again = _run(stack.local_dir, PORT=str(free_port()))
-        assert again.returncode == 1
-        assert again.stderr.startswith("make run: the portal already runs from this directory (pid ")
-        assert again.stderr.count("\n") == 1
-        for name in ("web", "worker-settle"):
-            old = stack.kill(name)
-            assert stack.wait_restarted(name, old) != old
-        pids = stack.pids
-        assert len(pids) == 11
-    finally:
-        status = stack.stop()
-    assert status == 0
-    assert stack.survivors(pids) == []
-    assert not (stack.local_dir / "run.env").exists()
-
-
-@pytest.mark.xdist_group("run")
-@pytest.mark.e2e
-def test_nothing_survives_a_killed_supervisor_and_the_next_run_starts_on_its_data(tmp_path):
-    stack = Stack(tmp_path / "portal").start()
+    again = _run(stack.local_dir, PORT=str(free_port()))
+    assert again.returncode == 1
+    assert again.stderr.startswith("make run: the portal already runs from this directory (pid ")
+    assert again.stderr.count("\n") == 1
+    for name in ("web", "worker-settle", "postgres"):
+        old = stack.kill(name)
+        assert stack.wait_restarted(name, old) != old
     pids = stack.pids
-    os.kill(pids["supervisor"], signal.SIGKILL)
-    deadline = time.monotonic() + 15
+    assert sorted(pids) == sorted(["supervisor", "postgres", "valkey", *health.CHECKS])
+    stack.kill("supervisor")
+    deadline = time.monotonic() + 20
     while stack.survivors(pids) and time.monotonic() < deadline:
         time.sleep(0.1)
-    survivors = stack.survivors(pids)
+    assert stack.survivors(pids) == []
     stack.stop()
-    assert survivors == []
-    with stack:
+    with stack:  # on the data of the run that was killed
+        pids = stack.pids
         assert stack.manage("check_health", "web").stdout == "web: ok\n"
+        began = time.monotonic()
+        assert stack.stop() == 0
+    assert stack.survivors(pids) == []
+    assert time.monotonic() - began < 25
+    assert not (stack.local_dir / "run.env").exists()
