@@ -8,7 +8,6 @@ migration pays for migrating.
 import ast
 import hashlib
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / ".local" / "test-templates"
 KEPT_TEMPLATES = 4
 PASSWORD = "test-engines"  # thrown away with the run
+PREFIX = "reseller-tests-"  # and the pid of the run's owner
+ENOUGH_MEMORY = 4 * 1024**3  # bytes
 VARIABLE = "TEST_ENGINES"  # carries directory and ports from the owner to workers
 
 
@@ -83,6 +84,7 @@ class Run:
         if not self.is_owner:
             return
         template = migrated_template()
+        _sweep(self.directory.parent)
         self.directory.mkdir(mode=0o700)
         subprocess.run(["cp", "-a", "--reflink=auto", template / "pgdata", self.postgres.data_dir], check=True)
         self.postgres.launch()
@@ -119,10 +121,25 @@ def run() -> Run:
     if planned:
         directory, postgres_port, valkey_port = planned.split("|")
         return Run(Path(directory), int(postgres_port), int(valkey_port), is_owner=False)
-    directory = Path(tempfile.gettempdir()) / f"reseller-tests-{secrets.token_hex(8)}"  # made when the engines start
+    directory = _scratch() / f"{PREFIX}{os.getpid()}"  # made when the engines start
     new = Run(directory, free_port(), free_port(), is_owner=True)
     os.environ[VARIABLE] = f"{directory}|{new.postgres_port}|{new.valkey_port}"
     return new
+
+
+def _scratch() -> Path:
+    """Memory when there is plenty, for a run copies and drops databases all the time; else the disk."""
+    memory = Path("/dev/shm")  # noqa: S108
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ENOUGH_MEMORY:
+        return memory
+    return Path(tempfile.gettempdir())
+
+
+def _sweep(scratch: Path) -> None:
+    """Remove what runs left that were killed before they could."""
+    for left in scratch.glob(f"{PREFIX}*"):
+        if not Path("/proc", left.name.removeprefix(PREFIX)).exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def migrated_template() -> Path:
