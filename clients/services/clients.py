@@ -89,12 +89,12 @@ def update_client(*, client: Account, values: ClientValues, actor: User | None) 
     not the parent's to change.
     """
     old_contact = client.contact_name
-    update_account(account=client, actor=actor, **values.details())
     terms = terms_of(client)
     if terms is None:
         billing_terms.create_terms(account=client, actor=actor, **values.billing())
     else:
         billing_terms.update_terms(terms=terms, actor=actor, **values.billing())
+    update_account(account=client, actor=actor, **values.details())
     number_terms.update_terms(account=client, actor=actor, **values.numbers())
     keyword_terms.update_terms(account=client, actor=actor, **values.keywords())
     if values.email:
