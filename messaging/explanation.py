@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from accounts.countries import country_name
 from accounts.models import Account
 from messaging.models import Message
 from messaging.selectors import Sight
@@ -71,7 +72,7 @@ def explain_price(message: Message, sight: Sight) -> PriceExplanation | None:
         currency=message.quote.currency,
         parts=message.parts,
         prefix=message.quote.prefix,
-        country=message.quote.country,
+        country=country_name(message.quote.country),
     )
 
 

@@ -138,7 +138,9 @@ class ClientPeriodForm(PeriodForm):
         field.error_messages["invalid_choice"] = "There is no such client; choose one of the list."
 
     def accounts(self) -> list[Account]:
-        """The accounts that the choice covers."""
+        """The accounts that the choice covers; none while something is wrong, so that no other figures are shown."""
+        if not self.is_valid():
+            return []
         return self.sight.accounts(self.value("client"))
 
 

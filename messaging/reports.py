@@ -65,8 +65,8 @@ class Figures:
     margin: Decimal = Decimal(0)
 
     @property
-    def undecided(self) -> int:
-        """Neither delivered nor failed: waiting, on their way, without a receipt, or cancelled."""
+    def others(self) -> int:
+        """Neither delivered nor failed: waiting, on their way, without a receipt yet, or cancelled."""
         return self.messages - self.delivered - self.failed
 
 
@@ -83,7 +83,7 @@ class Summary:
         series = [
             {"label": "Delivered", "tone": "good", "values": [one.delivered for _, one in self.days]},
             {"label": "Failed", "tone": "bad", "values": [one.failed for _, one in self.days]},
-            {"label": "Not decided", "tone": "waiting", "values": [one.undecided for _, one in self.days]},
+            {"label": "Other", "tone": "waiting", "values": [one.others for _, one in self.days]},
         ]
         return {"days": [day for day, _ in self.days], "series": series}
 

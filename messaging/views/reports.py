@@ -61,7 +61,8 @@ def activity(request: TenantRequest) -> HttpResponse:
     """Per client billed to the account: what it sent, at the account's price and at its display price."""
     sight = _money_sight(request)
     form = PeriodForm(request.GET)
-    found, total = client_activity(request.account, sight.accounts(), form.period())
+    accounts = sight.accounts() if form.is_valid() else []
+    found, total = client_activity(request.account, accounts, form.period())
     context = _context(request, sight, form) | {"found": found, "total": total}
     return render(request, "messaging/client_activity.html", context)
 

@@ -4,9 +4,12 @@
 
   const counter = document.getElementById("text-counter");
   const field = document.getElementById("id_text");
+  const sender = document.getElementById("id_sender");
+  const handset = document.getElementById("live-preview");
   if (!counter || !field) return;
 
   const part = (name) => counter.querySelector(`[data-count="${name}"]`);
+  const live = (name) => handset.querySelector(`[data-live="${name}"]`);
   const number = (value) => value.toLocaleString("en-US");
   const put = (element, words) => {
     if (element.textContent !== words) element.textContent = words;
@@ -18,7 +21,7 @@
     if (!foreign.length) return "";
     const shown = foreign.slice(0, 10).map((character) => (character.trim() ? character : codeOf(character)));
     const more = foreign.length > shown.length ? ` and ${foreign.length - shown.length} more` : "";
-    return `Not in the GSM alphabet: ${shown.join(" ")}${more}. Such a text has room for 70 characters in one part instead of 160.`;
+    return `Not in the GSM alphabet, so one part has room for 70 characters instead of 160: ${shown.join(" ")}${more}`;
   };
   const codeOf = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 
@@ -32,10 +35,13 @@
     const tooLong = found.parts > most ? `The text needs ${found.parts} parts; at most ${most} are possible. ` : "";
     put(part("note"), tooLong + reason(field.value));
     counter.classList.toggle("is-over", found.parts > most);
+    put(live("sender"), sender.value.trim() || "Sender");
+    put(live("text"), field.value || "…");
   };
 
-  counter.hidden = false;
+  counter.hidden = handset.hidden = false;
   field.addEventListener("input", update);
+  sender.addEventListener("input", update);
   window.addEventListener("pageshow", update);
   update();
 })();

@@ -214,7 +214,7 @@ def test_each_viewer_sees_prices_from_its_own_level_down(
     assert "Your price pays AUD 0.0800 AUD 0.16" in bottom
     for text, secrets in [(middle, ["0.0500", "0.0200"]), (bottom, ["0.0500", "0.0700", "0.0200", "0.0100"])]:
         assert [secret for secret in secrets if secret in text] == []
-    assert "begins with +61 (AU)" in bottom
+    assert "begins with +61 (Australia)" in bottom
 
 
 def test_a_paying_parent_sees_its_price_and_the_display_price_and_its_client_nothing(

@@ -63,7 +63,7 @@ def test_the_preview_counts_names_reasons_and_prices_exactly(client_member: Memb
 def test_the_preview_says_which_characters_force_ucs_2(client_member: Member, log_in: LogIn):
     text = words(preview(log_in(client_member.user), text="“Hi” it’s 😀" + "a" * 70))
     assert "Encoding UCS-2 Characters 81 Parts per message 2" in text
-    assert "Not in the GSM alphabet: “ ” ’ 😀 ." in text
+    assert "Not in the GSM alphabet, so one part has room for 70 characters instead of 160: “ ” ’ 😀 " in text
 
     text = words(preview(log_in(client_member.user), text="a" * 200))
     assert "Encoding GSM-7 Characters 200 Parts per message 2 Left in the last part 106" in text
