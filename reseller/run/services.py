@@ -60,7 +60,8 @@ def portal_services(config: Config, environment: Mapping[str, str]) -> list[Serv
 
 def _service(name: str, command: list[str], config: Config, environment: Mapping[str, str]) -> Service:
     log = config.logs / f"{name}.log"
-    launch = partial(spawn, command, log=log, env=environment, cwd=BASE_DIR)
+    # KILL, because beat and others wait for engines that are ending at the same moment when a supervisor is killed.
+    launch = partial(spawn, command, log=log, env=environment, cwd=BASE_DIR, death_signal="KILL")
     return Service(name, launch, health.CHECKS[name], log)
 
 
