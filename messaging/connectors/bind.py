@@ -14,7 +14,8 @@ from messaging.connectors.database import Database, DatabaseAway
 from messaging.connectors.sending import Hand
 from messaging.connectors.statements import StatusRow
 from messaging.models import ConnectorStatus
-from smpp.client import BindRefused, ClientSession, ConnectionFailed, Deliver
+from smpp.client import BindRefused, ClientSession, ConnectionFailed, Deliver, DeliverRefused
+from smpp.pdu import Status
 from smpp.receipts import parse_receipt
 
 log = structlog.get_logger(__name__)
@@ -222,11 +223,15 @@ class Bind:
         return False
 
     async def _store(self, delivers: list[Deliver]) -> None:
-        """Store receipts before they are acknowledged; raises DatabaseAway, then the carrier sends them again."""
+        """Store receipts before they are acknowledged; while the database is away the carrier has to come again."""
         receipts = [(one, receipt) for one in delivers if (receipt := parse_receipt(one)) is not None]
         if len(receipts) < len(delivers):
             # Nobody can have leased a number yet, so no inbound message can be for anybody.
             log.warning("connector.inbound_ignored", bind=self.config.name, count=len(delivers) - len(receipts))
         if receipts:
-            await statements.store_receipts(self._receipts, self.config.route_id, receipts)
+            try:
+                await statements.store_receipts(self._receipts, self.config.route_id, receipts)
+            except DatabaseAway as error:
+                log.warning("connector.receipts_later", bind=self.config.name, count=len(receipts), detail=str(error))
+                raise DeliverRefused(Status.ESME_RX_T_APPN) from error
             self._on_receipts()

@@ -1,6 +1,7 @@
 """A running connector against the simulated carrier, in one event loop; workers' tasks are called in threads."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,7 +81,8 @@ async def work_until(done: Callable[[], bool], seconds: float = 20) -> None:
                     return
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"not done after {seconds} s: {await in_thread(states)}") from None
+        counts = Counter((await in_thread(states)).values())
+        raise AssertionError(f"not done after {seconds} s: {counts}") from None
 
 
 def play(scenario: Callable[[Simulator], Awaitable[None]], state: Path | None = None, **options: Any) -> None:
