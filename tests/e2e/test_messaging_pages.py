@@ -1,0 +1,100 @@
+"""Sending and its pages in a real browser: the counter, a batch that finishes by itself, the flow without script."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+PASSWORD = "Demo-pass-2026"
+TEXT = "“Hello” it’s 😀"
+Check = Callable[[Page], None]
+
+
+def log_in(page: Page, login: str) -> None:
+    page.goto("/login/")
+    page.get_by_label("E-mail or login name").fill(f"{login}@demo.example")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(lambda url: "/login/" not in url)
+
+
+def write(page: Page, recipients: str = "0412 345 678, 0412345678 nobody", text: str = TEXT) -> None:
+    page.goto("/send/")
+    page.get_by_label("Recipients").fill(recipients)
+    page.get_by_label("Sender").fill("Shop")
+    page.get_by_label("Text").fill(text)
+
+
+def looks_right(page: Page, assert_accessible: Check) -> None:
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), page.url
+
+
+@pytest.mark.parametrize("width", [1280, 380])
+@pytest.mark.parametrize("login", ["reseller", "billed"])
+def test_every_page_of_sending_is_accessible_and_fits(
+    open_page: Callable[..., Page], assert_accessible: Check, login: str, width: int
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    log_in(page, login)
+    page.goto("/send/")
+    page.get_by_role("button", name="PREVIEW").click()
+    expect(page.get_by_role("alert").filter(has_text="things to correct")).to_be_focused()
+    looks_right(page, assert_accessible)
+    write(page)
+    looks_right(page, assert_accessible)
+    page.get_by_role("button", name="PREVIEW").click()
+    expect(page.get_by_role("heading", name="Preview")).to_be_visible()
+    looks_right(page, assert_accessible)
+    paths = ["/batches/", "/messages/", "/messages/?state=all-failed", "/messages/?recipient=abc", "/reports/"]
+    paths += ["/reports/?first=2001-01-01&last=2001-01-02"]
+    paths += ["/reports/clients/"] if login == "reseller" else []
+    for path in paths:
+        page.goto(path)
+        looks_right(page, assert_accessible)
+    for path in ("/batches/", "/messages/?state=delivered"):
+        page.goto(path)
+        page.locator("tbody a").first.click()
+        looks_right(page, assert_accessible)
+
+
+def test_the_counter_follows_the_text(page: Page) -> None:
+    log_in(page, "client")
+    write(page, text="a" * 161)
+    counter = page.locator("#text-counter")
+    words = r"Encoding\s*GSM-7\s*Characters\s*161\s*Parts\s*2\s*Left in this part\s*145"
+    expect(counter).to_contain_text(re.compile(words))
+    page.get_by_label("Text").fill(TEXT)
+    expect(counter).to_contain_text("UCS-2")
+    expect(counter.get_by_role("status")).to_contain_text("“ ” ’ 😀")
+    expect(page.locator("#live-preview")).to_contain_text(TEXT)
+
+
+def test_a_double_click_sends_once_and_the_page_follows_the_batch_by_itself(page: Page) -> None:
+    log_in(page, "client")
+    write(page, "0412 345 678", "Followed")
+    page.get_by_role("button", name="PREVIEW").click()
+    page.get_by_role("button", name="SEND 1 MESSAGE").dblclick()
+    expect(page.get_by_role("heading", name="Batch")).to_be_visible()
+    expect(page.locator("#batch-progress")).to_contain_text("1 of 1 finished", timeout=30_000)
+    expect(page.locator("#refresh")).to_have_count(0)
+    page.goto("/batches/")
+    assert page.locator("tbody tr", has_text="Followed").count() == 1
+
+
+def test_everything_typed_survives_edit_and_sends_without_script(open_page: Callable[..., Page]) -> None:
+    page = open_page(viewport={"width": 380, "height": 800}, java_script_enabled=False)
+    log_in(page, "client")
+    write(page, text="Two\nlines & €")
+    expect(page.locator("#text-counter")).to_be_hidden()
+    page.get_by_role("button", name="PREVIEW").click()
+    expect(page.get_by_text("Contains letters; a number has digits only.")).to_be_visible()
+    page.get_by_role("button", name="EDIT").click()
+    expect(page.get_by_label("Recipients")).to_have_value("0412 345 678, 0412345678 nobody")
+    expect(page.get_by_label("Text")).to_have_value("Two\nlines & €")
+    page.get_by_role("button", name="PREVIEW").click()
+    page.get_by_role("button", name="SEND 1 MESSAGE").click()
+    expect(page.get_by_role("heading", name="Batch")).to_be_visible()
+    page.get_by_role("link", name="Refresh").click()
+    expect(page.get_by_role("heading", name="Batch")).to_be_visible()
