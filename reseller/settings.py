@@ -8,6 +8,7 @@ import environ
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from reseller.admin_look import UNFOLD as UNFOLD  # django-unfold reads it here
 from reseller.health import DEFAULT_REDIS_URL, HEARTBEAT_INTERVAL, QUEUES
 
 BASE_DIR = Path(__file__).resolve().parent.parent

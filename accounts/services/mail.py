@@ -1,5 +1,6 @@
 """The mail outbox (STYLE.md: external effects are rows first)."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
@@ -32,7 +33,21 @@ def queue_mail(*, key: str, to: str, template: str, context: dict[str, object], 
         },
     )
     if made:
-        transaction.on_commit(send_waiting_mail.delay)
+        # Robust: the deed is done, and without a broker beat's sweep sends the mail a little later.
+        transaction.on_commit(send_waiting_mail.delay, robust=True)
+
+
+@transaction.atomic
+def retry_mail(mail_ids: Iterable[int]) -> int:
+    """Have mails that failed, or wait for their next try, tried again now; returns how many. Sent ones stay sent."""
+    from accounts.tasks import send_waiting_mail  # the task imports this module
+
+    unsent = OutgoingMail.objects.filter(pk__in=list(mail_ids)).exclude(state=OutgoingMail.State.SENT)
+    waiting = unsent.update(state=OutgoingMail.State.WAITING, attempts=0, next_try_at=timezone.now(), error="")
+    if waiting:
+        # Robust: the deed is done, and without a broker beat's sweep sends the mail a little later.
+        transaction.on_commit(send_waiting_mail.delay, robust=True)
+    return waiting
 
 
 def send_due_mail(limit: int = 50) -> int:

@@ -1,0 +1,160 @@
+"""Staff's view of prices and terms (to change) and of the money (to read; payments are booked by their own form)."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
+
+from accounts.models import Account
+from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin
+from billing import ledger_admin as ledger_admin  # its screens register when this module is loaded
+from billing.exceptions import BillingError
+from billing.models import BillingTerms, PaymentEvent, Rate, RateCard, RateOverride, TopUp
+from billing.services.terms import EDITABLE, create_terms, update_terms
+
+TOPUP_LABELS = {
+    "Paid": "success", "Waiting for payment": "info", "Failed": "danger", "Needs attention": "danger",
+}  # fmt: skip
+
+
+# --- Prices --------------------------------------------------------------------------------------------------------
+
+
+class RateInline(TabularInline):
+    model = Rate
+    fields = ("prefix", "country", "label", "price")
+    ordering = ("prefix",)
+    extra = 1
+    per_page = 50
+
+
+class RateCardForm(forms.ModelForm):
+    """A card; its currency is written in capital letters whatever was typed."""
+
+    class Meta:
+        model = RateCard
+        fields = ("name", "currency", "is_default")
+
+    def clean_currency(self) -> str:
+        currency = str(self.cleaned_data["currency"]).upper()
+        if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
+            raise ValidationError("Enter the three letters of a currency (ISO 4217), such as AUD.")
+        return currency
+
+
+@admin.register(RateCard)
+class RateCardAdmin(ModelAdmin):
+    form = RateCardForm
+    list_display = ("name", "currency", "is_default")
+    list_filter = ("currency",)
+    search_fields = ("name", "currency__iexact")
+    ordering = ("currency", "name")
+    inlines = (RateInline,)
+
+
+@admin.register(RateOverride)
+class RateOverrideAdmin(ModelAdmin):
+    """Own base prices of the platform's direct clients."""
+
+    list_display = ("account", "shown_prefix", "price")
+    list_select_related = ("account",)
+    search_fields = ("account__name", "account__code__iexact", "prefix__startswith")
+    ordering = ("account__name", "prefix")
+
+    @display(description="prefix", ordering="prefix")
+    def shown_prefix(self, override: RateOverride) -> str:
+        return str(override)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "account":  # prices of everybody else follow from their parents'
+            kwargs["queryset"] = Account.objects.filter(parent__isnull=False, parent__parent=None).order_by("name")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+
+@admin.register(BillingTerms)
+class BillingTermsAdmin(ModelAdmin):
+    """Who pays and how; saved through the services, which note old and new values."""
+
+    list_display = ("account", "method", "sms_margin", "display_margin", "rate_card", "trial_ends_on")
+    list_filter = ("method",)
+    list_select_related = ("account", "rate_card")
+    search_fields = ("account__name", "account__code__iexact")
+    ordering = ("account__name",)
+    show_full_result_count = False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("account",) if obj else ()
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "account":
+            without = Account.objects.filter(parent__isnull=False, billing_terms=None)
+            kwargs["queryset"] = without.order_by("name")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """A change that the services refuse changes nothing and says why."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except BillingError as error:
+            messages.error(request, str(error))
+            return redirect(request.path)
+
+    def save_model(self, request: HttpRequest, obj: BillingTerms, form: Any, change: bool) -> None:
+        values = {key: value for key, value in form.cleaned_data.items() if key in EDITABLE}
+        actor: Any = request.user
+        if change:
+            update_terms(terms=BillingTerms.objects.get(pk=obj.pk), actor=actor, **values)
+        else:
+            create_terms(account=obj.account, actor=actor, **values)
+            obj._state.adding = False
+
+
+# --- Card payments -------------------------------------------------------------------------------------------------
+
+
+@admin.register(TopUp)
+class TopUpAdmin(ReadOnlyAdmin):
+    list_display = ("code", "account", "amount", "currency", "shown_state", "created_at", "paid_at")
+    list_filter = ("state", "currency")
+    list_select_related = ("account",)
+    search_fields = ("code__iexact", "session_id", "payment_intent", "account__name")
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+    exclude = ("checkout_url",)
+
+    @display(description="state", ordering="state", label=TOPUP_LABELS)
+    def shown_state(self, topup: TopUp) -> str:
+        return str(topup.get_state_display())
+
+
+class OpenFilter(admin.SimpleListFilter):
+    """Events that are not processed, or that left a problem."""
+
+    title = "attention"
+    parameter_name = "attention"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Not processed"), ("problem", "With a problem")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[PaymentEvent]) -> QuerySet[PaymentEvent]:
+        if self.value() == "open":
+            return queryset.filter(processed_at=None)
+        return queryset.exclude(error="") if self.value() == "problem" else queryset
+
+
+@admin.register(PaymentEvent)
+class PaymentEventAdmin(ReadOnlyAdmin):
+    list_display = ("event_id", "type", "received_at", "processed_at", "attempts", "error")
+    list_filter = (OpenFilter,)
+    search_fields = ("event_id__exact", "type")
+    ordering = ("-pk",)
+    paginator = BoundedPaginator

@@ -1,0 +1,25 @@
+"""Payments that staff book by hand: bank transfers, and corrections with their reason."""
+
+from decimal import Decimal
+
+from django.db import transaction
+
+from accounts.models import Account, User
+from accounts.services import audit
+from billing.models import LedgerTransaction
+from billing.services import ledger
+
+
+@transaction.atomic
+def book_payment(*, account: Account, amount: Decimal, key: str, reason: str, actor: User) -> LedgerTransaction:
+    """Credit a payment received outside the portal to the account's wallet (negative: take back) and note who did it.
+
+    ``key`` is made with the form, so that a form sent twice books once. Raises DuplicateMovement, InsufficientFunds,
+    and BillingError without a reason.
+    """
+    booked = ledger.manual_payment(account=account, amount=amount, key=key, reason=reason, actor=actor)
+    audit.record(
+        account=account, actor=actor, action="payment.booked", subject=account.code, amount=f"{amount:.6f}",
+        reason=reason,
+    )  # fmt: skip
+    return booked

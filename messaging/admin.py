@@ -1,0 +1,264 @@
+"""Staff's view of carriers (to change) and of batches, messages and receipts (to read)."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline
+from billing.models import Hold
+from messaging.models import (
+    Batch,
+    ConnectorStatus,
+    Exclusion,
+    Message,
+    MessagePart,
+    Receipt,
+    Route,
+    RouteRule,
+    SmppConnector,
+)
+
+# A bind that has said nothing for so long is not held by anybody any more.
+SILENT_AFTER = timedelta(minutes=2)
+MESSAGE_LABELS = {
+    "Delivered": "success", "Sent": "info", "Sending": "info", "Ready to send": "info", "Queued": "info",
+    "Unknown": "warning", "Held back": "warning", "Undelivered": "danger", "Expired": "danger", "Rejected": "danger",
+    "Blocked": "danger", "Failed": "danger",
+}  # fmt: skip
+BATCH_LABELS = {"Accepted": "success", "Preparing": "info", "Refused": "danger", "Cancelled": "warning"}
+
+
+# --- Carriers ------------------------------------------------------------------------------------------------------
+
+
+class ConnectorForm(forms.ModelForm):
+    """The password is written and never shown; an empty field leaves it as it is."""
+
+    password = forms.CharField(
+        max_length=9, required=False, strip=False, help_text="Never shown. Leave empty to keep the one in use.",
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+    )  # fmt: skip
+
+    class Meta:
+        model = SmppConnector
+        fields = (
+            "route", "host", "port", "system_id", "password", "system_type", "binds", "window", "enquire_link_seconds",
+            "is_enabled",
+        )  # fmt: skip
+
+    def clean_password(self) -> str:
+        return str(self.cleaned_data["password"] or self.initial.get("password", ""))
+
+
+class RouteRuleInline(TabularInline):
+    model = RouteRule
+    fields = ("prefix",)
+    ordering = ("prefix",)
+    extra = 1
+
+
+class ConnectorInline(StackedInline):
+    model = SmppConnector
+    form = ConnectorForm
+    extra = 0
+
+
+class StatusInline(ReadOnlyInline):
+    model = ConnectorStatus
+    fields = ("bind", "state", "detail", "since", "seen_at")
+    readonly_fields = fields
+    ordering = ("bind",)
+
+
+def describe_binds(connector: SmppConnector) -> str:
+    """Each bind's state as its process last told it; silent ones are called so."""
+    if not connector.is_enabled:
+        return "Switched off"
+    told = sorted(connector.statuses.all(), key=lambda status: status.bind)
+    silent = timezone.now() - SILENT_AFTER
+    words = [
+        (status.bind, "Silent" if status.seen_at < silent else status.get_state_display(), status.detail)
+        for status in told
+    ]
+    return format_html_join("; ", "{}: {} {}", words) if words else "Never started"
+
+
+@admin.register(Route)
+class RouteAdmin(ModelAdmin):
+    """Ways to carriers, with the prefixes that take them and how to bind."""
+
+    list_display = ("name", "code", "prefixes", "throughput", "is_paused", "binds")
+    list_filter = ("is_paused",)
+    search_fields = ("name", "code")
+    ordering = ("name",)
+    inlines = (RouteRuleInline, ConnectorInline)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        found = super().get_queryset(request)
+        return found.select_related("smpp_connector").prefetch_related("rules", "smpp_connector__statuses")
+
+    @display(description="prefixes")
+    def prefixes(self, route: Route) -> str:
+        rules = sorted(str(rule) for rule in route.rules.all())
+        return ", ".join(rules[:8]) + (f" and {len(rules) - 8} more" if len(rules) > 8 else "")
+
+    @display(description="binds")
+    def binds(self, route: Route) -> str:
+        connector = getattr(route, "smpp_connector", None)
+        return describe_binds(connector) if connector else "No connector"
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Messages name their route for good; a route that is not wanted is paused or loses its prefixes."""
+        return False
+
+
+@admin.register(SmppConnector)
+class SmppConnectorAdmin(ModelAdmin):
+    """How to bind, and what the connector processes say of it."""
+
+    form = ConnectorForm
+    list_display = ("route", "host", "port", "system_id", "is_enabled", "status")
+    list_filter = ("is_enabled",)
+    list_select_related = ("route",)
+    search_fields = ("host", "system_id", "route__name")
+    ordering = ("route__name",)
+    inlines = (StatusInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SmppConnector]:
+        return super().get_queryset(request).prefetch_related("statuses")
+
+    @display(description="binds")
+    def status(self, connector: SmppConnector) -> str:
+        return describe_binds(connector)
+
+
+# --- Messages ------------------------------------------------------------------------------------------------------
+
+
+class ExclusionInline(ReadOnlyInline):
+    model = Exclusion
+    fields = ("value", "reason", "detail")
+    readonly_fields = fields
+    per_page = 50
+    ordering = ("pk",)
+
+
+@admin.register(Batch)
+class BatchAdmin(ReadOnlyAdmin):
+    list_display = (
+        "code", "account", "created_at", "shown_state", "door", "message_count", "part_count", "price", "currency",
+    )  # fmt: skip
+    list_filter = ("state", "door")
+    list_select_related = ("account",)
+    search_fields = ("code__iexact", "account__name", "account__code__iexact")
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+    inlines = (ExclusionInline,)
+    readonly_fields = ("money",)
+
+    @display(description="state", ordering="state", label=BATCH_LABELS)
+    def shown_state(self, batch: Batch) -> str:
+        return str(batch.get_state_display())
+
+    @display(description="hold")
+    def money(self, batch: Batch) -> str:
+        hold = Hold.objects.filter(batch_id=batch.pk).first()
+        if hold is None:
+            return "Nothing was held."
+        left = hold.amount - hold.captured - hold.released
+        return f"{hold} held, {hold.captured} captured, {hold.released} released, {left} open"
+
+
+def find_messages(messages: QuerySet[Message], term: str) -> QuerySet[Message]:
+    """Messages by what has an index: id, number in international form, the carrier's id, or the batch's code."""
+    try:
+        return messages.filter(pk=UUID(term))
+    except ValueError:
+        pass
+    batch = Batch.objects.filter(code=term.upper()).values_list("pk", flat=True).first()
+    if batch is not None:
+        return messages.filter(batch=batch)
+    digits = re.sub(r"[\s().-]", "", term).removeprefix("+")
+    number = Q(recipient=f"+{digits}") if digits.isdigit() else Q()
+    return messages.filter(number | Q(carrier_id=term))
+
+
+class ReceiptInline(ReadOnlyInline):
+    model = Receipt
+    fields = ("received", "status", "error_code", "carrier_id", "applied_at")
+    readonly_fields = fields
+    ordering = ("pk",)
+
+    @display(description="received")
+    def received(self, receipt: Receipt) -> Any:
+        return receipt.received_at
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    list_display = ("accepted", "recipient", "account", "batch", "shown_state", "parts", "price", "route", "sent_at")
+    list_filter = ("state", "route")
+    list_select_related = ("account", "batch", "route")
+    search_fields = ("pk",)  # see get_search_results
+    search_help_text = "Message id, number (+61…), carrier's id, or batch code. The list shows the newest 5,000."
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+    inlines = (ReceiptInline,)
+    readonly_fields = ("accepted", "carrier_parts")
+
+    @display(description="accepted", ordering="pk")
+    def accepted(self, message: Message) -> Any:
+        return message.accepted_at
+
+    @display(description="state", label=MESSAGE_LABELS)
+    def shown_state(self, message: Message) -> str:
+        return str(message.get_state_display())
+
+    @display(description="parts at the carrier")
+    def carrier_parts(self, message: Message) -> str:
+        parts = MessagePart.objects.filter(message=message.pk).order_by("part")
+        told = [(part.part, part.carrier_id, part.state, part.error_code) for part in parts]
+        return format_html_join("; ", "{}: {} {} {}", told) or "One part"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
+    ) -> tuple[QuerySet[Message], bool]:
+        term = search_term.strip()
+        return (find_messages(queryset, term) if term else queryset), False
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ReadOnlyAdmin):
+    list_display = ("received", "route", "carrier_id", "status", "error_code", "recipient", "applied_at", "attempts")
+    list_filter = ("status", "route")
+    list_select_related = ("route",)
+    search_fields = ("message__exact",)
+    search_help_text = "A message's id."
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+
+    @display(description="received", ordering="pk")
+    def received(self, receipt: Receipt) -> Any:
+        return receipt.received_at
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Receipt], search_term: str
+    ) -> tuple[QuerySet[Receipt], bool]:
+        """By what has an index: the message that a receipt was matched with."""
+        if not search_term.strip():
+            return queryset, False
+        try:
+            return queryset.filter(message=UUID(search_term.strip())), False
+        except ValueError:
+            return queryset.none(), False

@@ -1,0 +1,100 @@
+"""How the admin looks: the portal's name and colours, and a menu by what staff come to do (django-unfold)."""
+
+from typing import Any
+
+from django.urls import reverse_lazy
+
+
+def _link(title: str, icon: str, model: str) -> dict[str, Any]:
+    """A menu entry for the list of ``model`` ("app_model"), shown to those who may see it."""
+    app, _, name = model.partition("_")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{model}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
+
+
+_NAVIGATION = [
+    {"items": [{"title": "Overview", "icon": "dashboard", "link": reverse_lazy("admin:index")}]},
+    {
+        "title": "Customers",
+        "items": [
+            _link("Accounts", "account_tree", "accounts_account"),
+            _link("Users", "person", "accounts_user"),
+            _link("Memberships", "badge", "accounts_membership"),
+            _link("Billing terms", "contract", "billing_billingterms"),
+        ],
+    },
+    {
+        "title": "Prices",
+        "items": [
+            _link("Rate cards", "sell", "billing_ratecard"),
+            _link("Rate overrides", "price_change", "billing_rateoverride"),
+        ],
+    },
+    {
+        "title": "Carriers",
+        "items": [
+            _link("Routes", "alt_route", "messaging_route"),
+            _link("Connectors", "settings_ethernet", "messaging_smppconnector"),
+        ],
+    },
+    {
+        "title": "Messages",
+        "items": [
+            _link("Batches", "stacks", "messaging_batch"),
+            _link("Messages", "sms", "messaging_message"),
+            _link("Receipts", "mark_chat_read", "messaging_receipt"),
+        ],
+    },
+    {
+        "title": "Money",
+        "items": [
+            _link("Ledger accounts", "account_balance_wallet", "billing_ledgeraccount"),
+            _link("Transactions", "receipt_long", "billing_ledgertransaction"),
+            _link("Entries", "format_list_numbered", "billing_ledgerentry"),
+            _link("Holds", "lock_clock", "billing_hold"),
+            _link("Top-ups", "credit_card", "billing_topup"),
+            _link("Payment events", "webhook", "billing_paymentevent"),
+        ],
+    },
+    {
+        "title": "Operation",
+        "items": [
+            _link("Outgoing mail", "outgoing_mail", "accounts_outgoingmail"),
+            _link("Audit trail", "history", "accounts_auditentry"),
+            _link("Failed log-ins", "gpp_maybe", "axes_accessattempt"),
+            _link("Periodic tasks", "schedule", "django_celery_beat_periodictask"),
+        ],
+    },
+]
+
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Administration",
+    "SITE_HEADER": "Administration",
+    "SITE_URL": None,
+    "SITE_SYMBOL": "forum",
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_BACK_BUTTON": True,
+    "THEME": "light",
+    "DASHBOARD_CALLBACK": "reseller.dashboards.staff.overview",
+    "COLORS": {
+        # The portal's teal (static/css/portal.css), dark enough for white text on 600.
+        "primary": {
+            "50": "#f0fdfa",
+            "100": "#e3f3f1",
+            "200": "#bfe5e0",
+            "300": "#86cdc5",
+            "400": "#3fa99f",
+            "500": "#17857b",
+            "600": "#0f766e",
+            "700": "#0b5b55",
+            "800": "#0c4a46",
+            "900": "#0d3d3a",
+            "950": "#052523",
+        },
+    },
+    "SIDEBAR": {"show_search": True, "navigation": _NAVIGATION},
+}

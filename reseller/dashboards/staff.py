@@ -1,0 +1,119 @@
+"""The admin's first page: how the platform does, and what needs a person."""
+
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, Sum
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Account, OutgoingMail
+from billing.models import LedgerAccount, LedgerEntry, PaymentEvent, TopUp
+from messaging.admin import SILENT_AFTER
+from messaging.models import ConnectorStatus, Message, SmppConnector
+from messaging.periods import uuid_floor
+
+State = Message.State
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number with its name; ``is_alarm`` where somebody should look."""
+
+    label: str
+    value: str
+    url: str
+    note: str = ""
+    is_alarm: bool = False
+
+
+def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the key figures to the admin's index, a fixed number of statements (django-unfold's DASHBOARD_CALLBACK)."""
+    now = timezone.now()
+    midnight = datetime.combine(now.date(), time.min, tzinfo=now.tzinfo)
+    return context | {
+        "figures": [*_customers(), *_messages(midnight), *_operation(now)] if request.user.is_superuser else [],
+        "money": _money(midnight.replace(day=1)) if request.user.has_perm("billing.view_ledgeraccount") else [],
+    }
+
+
+def _list(model: str, query: str = "") -> str:
+    return reverse(f"admin:{model}_changelist") + query
+
+
+def _customers() -> list[Figure]:
+    active = Account.objects.filter(status=Account.Status.ACTIVE, parent__isnull=False)
+    resellers = active.filter(can_have_children=True).count()
+    return [
+        Figure("Resellers", f"{resellers:,}", _list("accounts_account", "?can_have_children__exact=1")),
+        Figure("Clients", f"{active.count() - resellers:,}", _list("accounts_account")),
+    ]
+
+
+def _messages(midnight: datetime) -> list[Figure]:
+    """Today's (UTC) messages from their keys; what waits and what is unknown from their partial indexes."""
+    today = Message.objects.filter(pk__gte=uuid_floor(midnight)).count()
+    open_states = (State.QUEUED, State.RELEASED, State.SENDING, State.UNKNOWN)
+    rows = Message.objects.filter(state__in=open_states).order_by().values_list("state").annotate(count=Count("*"))
+    counts = dict(rows)
+    unknown = counts.pop(State.UNKNOWN, 0)
+    return [
+        Figure("Messages today", f"{today:,}", _list("messaging_message"), "UTC"),
+        Figure("In the queue", f"{sum(counts.values()):,}", _list("messaging_message", "?state__exact=queued")),
+        Figure(
+            "Unknown", f"{unknown:,}", _list("messaging_message", "?state__exact=unknown"),
+            "written to a carrier, answer never heard", bool(unknown),
+        ),
+    ]  # fmt: skip
+
+
+def _operation(now: datetime) -> list[Figure]:
+    wanted = SmppConnector.objects.filter(is_enabled=True).aggregate(binds=Sum("binds"))["binds"] or 0
+    bound = ConnectorStatus.objects.filter(
+        connector__is_enabled=True, state=ConnectorStatus.State.BOUND, seen_at__gte=now - SILENT_AFTER
+    ).count()
+    mails = OutgoingMail.objects.filter(state=OutgoingMail.State.FAILED).count()
+    events = PaymentEvent.objects.filter(processed_at=None).count()
+    disputed = TopUp.objects.filter(state=TopUp.State.DISPUTED).count()
+    return [
+        Figure("Carrier binds", f"{bound} of {wanted}", _list("messaging_smppconnector"), is_alarm=bound < wanted),
+        Figure(
+            "Mails that failed", f"{mails:,}", _list("accounts_outgoingmail", "?state__exact=failed"),
+            is_alarm=bool(mails),
+        ),
+        Figure("Payment events waiting", f"{events:,}", _list("billing_paymentevent", "?attention=open")),
+        Figure(
+            "Top-ups to look at", f"{disputed:,}", _list("billing_topup", "?state__exact=disputed"),
+            is_alarm=bool(disputed),
+        ),
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CurrencyMoney:
+    """One currency: what customers have, what is held, and what the platform took this month (UTC)."""
+
+    currency: str
+    wallets: Decimal
+    held: Decimal
+    revenue: Decimal
+
+
+def _money(month: datetime) -> list[CurrencyMoney]:
+    Kind = LedgerAccount.Kind
+    customers = LedgerAccount.objects.filter(kind__in=(Kind.WALLET, Kind.HELD)).order_by()
+    rows = customers.values_list("currency", "kind").annotate(Sum("balance"))
+    sums = {(currency, kind): total for currency, kind, total in rows}
+    taken = LedgerEntry.objects.filter(ledger_account__kind=Kind.REVENUE, transaction__created_at__gte=month)
+    revenue = dict(taken.order_by().values_list("ledger_account__currency").annotate(Sum("amount")))
+    zero = Decimal(0)
+    return [
+        CurrencyMoney(
+            currency, sums.get((currency, Kind.WALLET), zero), sums.get((currency, Kind.HELD), zero),
+            revenue.get(currency, zero),
+        )
+        for currency in sorted({currency for currency, _ in sums} | set(revenue))
+    ]  # fmt: skip

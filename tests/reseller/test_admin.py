@@ -1,0 +1,331 @@
+"""The admin: staff read everything, change what is theirs to change, and can never write the ledger but by its form."""
+
+from decimal import Decimal
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Account, AuditEntry, Membership, OutgoingMail, User
+from billing.models import (
+    BillingTerms,
+    Hold,
+    LedgerAccount,
+    LedgerEntry,
+    LedgerTransaction,
+    PaymentEvent,
+    Quote,
+    Rate,
+    RateCard,
+    RateOverride,
+    TopUp,
+)  # fmt: skip
+from billing.selectors import balance_of
+from messaging.models import Batch, ConnectorStatus, Message, Receipt, Route, SmppConnector
+from reseller.demo.load import load_demo
+from tests.cast import PASSWORD, LogIn, Member
+
+pytestmark = pytest.mark.django_db
+
+LEDGER = (LedgerAccount, LedgerTransaction, LedgerEntry, Hold, Quote)
+READ_ONLY = (*LEDGER, TopUp, PaymentEvent, Batch, Message, Receipt, AuditEntry, OutgoingMail)
+REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
+
+
+@pytest.fixture
+def staff_user(db: None) -> User:
+    return User.objects.create_superuser("staff@test.example", "staff@test.example", PASSWORD, name="Sam Staff")
+
+
+@pytest.fixture
+def staff(staff_user: User, log_in: LogIn) -> Client:
+    return log_in(staff_user)
+
+
+def url(model, page: str = "changelist", *args) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+
+
+# --- Doors ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_page_of_the_admin_opens_for_staff(staff: Client):
+    load_demo()
+    PaymentEvent.objects.create(event_id="evt_1", type="x", payload={})
+    OutgoingMail.objects.create(key="k", to="a@test.example", subject="s", text="t")
+    RateOverride.objects.create(account=Account.objects.filter(parent__parent=None).last(), prefix="61", price=1)
+    connector = SmppConnector.objects.get()
+    ConnectorStatus.objects.create(
+        connector=connector, bind=0, state="bound", since=timezone.now(), seen_at=timezone.now()
+    )
+    assert staff.get("/admin/").status_code == 200
+    for model in REGISTERED:
+        assert staff.get(url(model)).status_code == 200, model
+        row = model.objects.order_by("pk").last()
+        if row is not None:
+            assert staff.get(url(model, "change", row.pk)).status_code == 200, model
+        if admin.site._registry[model].has_add_permission(staff_request(staff)):
+            assert staff.get(url(model, "add")).status_code == 200, model
+
+
+def staff_request(staff: Client):
+    request = staff.get("/admin/").wsgi_request
+    request.user = User.objects.get(username="staff@test.example")
+    return request
+
+
+def test_nobody_else_gets_in(reseller: Member, log_in: LogIn):
+    for browser in (Client(), log_in(reseller.user)):
+        for model in REGISTERED:
+            answer = browser.get(url(model))
+            assert answer.status_code == 302, model
+            assert answer["Location"].startswith("/admin/login/")
+
+
+def test_the_admins_log_in_is_the_portals(reseller: Member, log_in: LogIn):
+    answer = Client().get("/admin/login/?next=/admin/")
+    assert answer.status_code == 302
+    assert answer["Location"] == f"{reverse('account_login')}?next=%2Fadmin%2F"
+    assert log_in(reseller.user).get("/admin/login/").status_code == 403
+
+
+def test_the_overview_shows_money_by_currency(staff: Client, client_member: Member):
+    text = staff.get("/admin/").content.decode()
+    assert "Money by currency" in text
+    assert "110.00" in text, "100.00 of the reseller and 10.00 of its client"
+
+
+# --- Reading only --------------------------------------------------------------------------------------------------
+
+
+def test_records_cannot_be_added_changed_or_deleted(staff: Client):
+    load_demo()
+    for model in READ_ONLY:
+        assert staff.get(url(model, "add")).status_code == 403, model
+        assert staff.post(url(model, "add"), {}).status_code == 403, model
+        if model is not OutgoingMail:  # whose list has an action
+            assert staff.post(url(model), {"action": "delete_selected"}).status_code == 403, model
+        row = model.objects.order_by("pk").first()
+        if row is None:
+            continue
+        before = model.objects.filter(pk=row.pk).values().get()
+        assert staff.post(url(model, "change", row.pk), {"amount": "1", "balance": "1"}).status_code == 403, model
+        assert staff.get(url(model, "delete", row.pk)).status_code == 403, model
+        assert staff.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403, model
+        assert model.objects.filter(pk=row.pk).values().get() == before
+
+
+def test_the_list_of_messages_counts_no_further_than_its_bound(staff: Client, monkeypatch):
+    monkeypatch.setattr("accounts.staff_screens.BoundedPaginator.MOST", 60)
+    load_demo()
+    page = staff.get(url(Message))
+    assert page.context["cl"].result_count == 60
+    assert page.context["cl"].full_result_count is None
+
+
+def test_messages_are_found_by_id_number_carriers_id_and_batch(staff: Client):
+    load_demo()
+    message = Message.objects.exclude(carrier_id="").order_by("pk").first()
+    for term in (str(message.pk), message.recipient, message.recipient[1:], message.carrier_id):
+        found = staff.get(url(Message), {"q": term}).context["cl"].queryset
+        assert message in found, term
+        assert found.count() < 60
+    batch = staff.get(url(Message), {"q": message.batch.code.lower()}).context["cl"].queryset
+    assert batch.count() == message.batch.message_count
+    assert staff.get(url(Message), {"q": "nothing"}).context["cl"].queryset.count() == 0
+
+
+# --- Manual payments -----------------------------------------------------------------------------------------------
+
+
+def payment_page(member: Member) -> str:
+    wallet = LedgerAccount.objects.get(owner=member.account, kind="wallet")
+    return f"/admin/billing/ledgeraccount/{wallet.pk}/manual-payment/"
+
+
+def form_of(staff: Client, page: str, **values: str) -> dict[str, str]:
+    return {"key": staff.get(page).context["form"]["key"].value(), **values}
+
+
+def test_a_payment_is_booked_once_with_its_reason_and_who_did_it(staff: Client, staff_user: User, reseller: Member):
+    page = payment_page(reseller)
+    form = form_of(staff, page, amount="250.5", reason="Bank transfer 4711")
+    assert staff.post(page, form).status_code == 302
+    assert balance_of(reseller.account).available == Decimal("350.5")
+    movement = LedgerTransaction.objects.get(description="Bank transfer 4711")
+    assert movement.actor == staff_user
+    entry = AuditEntry.objects.get(action="payment.booked")
+    assert (entry.account, entry.actor) == (reseller.account, staff_user)
+    assert entry.data == {"amount": "250.500000", "reason": "Bank transfer 4711"}
+
+    again = staff.post(page, form)
+    assert again.status_code == 200
+    assert "has been made already" in again.content.decode()
+    assert balance_of(reseller.account).available == Decimal("350.5")
+    assert AuditEntry.objects.filter(action="payment.booked").count() == 1
+
+
+def test_a_correction_cannot_take_more_than_there_is(staff: Client, reseller: Member):
+    page = payment_page(reseller)
+    answer = staff.post(page, form_of(staff, page, amount="-100.01", reason="Correction"))
+    assert "0.01 AUD are missing" in answer.content.decode()
+    assert balance_of(reseller.account).available == Decimal(100)
+    assert not AuditEntry.objects.filter(action="payment.booked").exists()
+
+
+@pytest.mark.parametrize(
+    "values", [{"amount": "0", "reason": "x"}, {"amount": "", "reason": "x"}, {"amount": "5", "reason": ""}]
+)
+def test_a_payment_needs_an_amount_and_a_reason(staff: Client, reseller: Member, values):
+    page = payment_page(reseller)
+    assert staff.post(page, form_of(staff, page, **values)).status_code == 200
+    assert balance_of(reseller.account).available == Decimal(100)
+
+
+def test_payments_go_to_wallets_only(staff: Client, reseller: Member):
+    manual = LedgerAccount.objects.get(kind="manual", currency="AUD")
+    assert staff.get(f"/admin/billing/ledgeraccount/{manual.pk}/manual-payment/").status_code == 403
+
+
+def test_staff_without_the_right_book_nothing(reseller: Member, log_in: LogIn):
+    helper = User.objects.create(username="h", email="h@test.example", name="H", is_staff=True)
+    assert log_in(helper).post(payment_page(reseller), {}).status_code == 403
+
+
+# --- Customers -----------------------------------------------------------------------------------------------------
+
+
+def test_staff_make_a_user_without_first_and_last_name(staff: Client):
+    values = {
+        "name": "New Person", "email": "new@test.example", "username": "newbie", "usable_password": "true",
+        "password1": "A-long-password-9", "password2": "A-long-password-9",
+    }  # fmt: skip
+    assert staff.post(url(User, "add"), values).status_code == 302
+    user = User.objects.get(username="newbie")
+    assert (user.name, user.email) == ("New Person", "new@test.example")
+    assert user.check_password("A-long-password-9")
+    other = values | {"username": "NEW@test.example", "email": "other@test.example"}
+    assert "logs in with this already" in staff.post(url(User, "add"), other).content.decode()
+
+
+def test_staff_who_are_no_superusers_cannot_raise_themselves(db: None, staff_user: User, log_in: LogIn):
+    helper = User.objects.create(username="h", email="h@test.example", name="H", is_staff=True)
+    helper.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
+    browser = log_in(helper)
+    values = {"name": "H", "email": "h@test.example", "username": "h", "is_active": "on", "is_superuser": "on"}
+    browser.post(url(User, "change", helper.pk), values)
+    helper.refresh_from_db()
+    assert not helper.is_superuser
+    assert browser.post(url(User, "change", staff_user.pk), values).status_code == 403
+
+
+def test_staff_add_a_reseller_with_terms_and_an_owner(staff: Client, staff_user: User, stage: None):
+    details = {
+        "name": "Fresh",
+        "sells_in": "EUR",
+        "country": "DE",
+        "time_zone": "Europe/Berlin",
+        "can_have_children": "on",
+    }
+    assert staff.post(url(Account, "add"), details).status_code == 302
+    account = Account.objects.get(name="Fresh")
+    assert account.is_direct
+    assert account.currency == "EUR"
+    assert account.can_have_children
+    assert AuditEntry.objects.get(account=account, action="account.created").actor == staff_user
+
+    terms = {"account": account.pk, "method": "invoice", "sms_margin": "0", "display_margin": "0.01"}
+    assert staff.post(url(BillingTerms, "add"), terms).status_code == 302
+    assert account.billing_terms.display_margin == Decimal("0.01")
+    assert LedgerAccount.objects.filter(owner=account, kind="wallet").exists()
+
+    assert (
+        staff.post(url(Membership, "add"), {"user": staff_user.pk, "account": account.pk, "role": "owner"}).status_code
+        == 302
+    )
+    assert AuditEntry.objects.filter(account=account, action="membership.created").exists()
+
+
+def test_a_currency_is_three_letters(staff: Client, stage: None):
+    answer = staff.post(url(Account, "add"), {"name": "X", "sells_in": "euro", "time_zone": "UTC"})
+    assert answer.status_code == 200
+    assert not Account.objects.filter(name="X").exists()
+
+
+def test_changes_of_accounts_and_terms_are_noted(staff: Client, staff_user: User, reseller: Member):
+    account = reseller.account
+    details = {"name": "Renamed", "country": "AU", "time_zone": "Australia/Sydney", "can_have_children": "on"}
+    details |= {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    assert staff.post(url(Account, "change", account.pk), details).status_code == 302
+    entry = AuditEntry.objects.get(account=account, action="account.updated")
+    assert entry.actor == staff_user
+    assert entry.data["after"]["name"] == "Renamed"
+    terms = {"method": "invoice", "sms_margin": "0", "display_margin": "0.05"}
+    assert staff.post(url(BillingTerms, "change", account.pk), terms).status_code == 302
+    assert AuditEntry.objects.get(account=account, action="terms.updated").data["after"] == {"display_margin": "0.05"}
+
+
+def test_accounts_are_suspended_and_reactivated(staff: Client, reseller: Member):
+    for deed, status in (("suspend", "suspended"), ("reactivate", "active")):
+        staff.post(url(Account), {"action": deed, "_selected_action": [reseller.account.pk]})
+        reseller.account.refresh_from_db()
+        assert reseller.account.status == status
+
+
+# --- Prices, carriers, mail ----------------------------------------------------------------------------------------
+
+
+def test_rates_are_edited_on_their_card(staff: Client):
+    values = {
+        "name": "Card", "currency": "eur", "is_default": "on",
+        "rates-TOTAL_FORMS": "1", "rates-INITIAL_FORMS": "0", "rates-MIN_NUM_FORMS": "0", "rates-MAX_NUM_FORMS": "1000",
+        "rates-0-prefix": "49", "rates-0-country": "DE", "rates-0-price": "0.0735",
+    }  # fmt: skip
+    assert staff.post(url(RateCard, "add"), values).status_code == 302
+    assert Rate.objects.get(rate_card__currency="EUR").price == Decimal("0.0735")
+
+
+def test_overrides_are_for_direct_clients_only(staff: Client, reseller: Member, client_member: Member):
+    form = staff.get(url(RateOverride, "add")).context["adminform"].form
+    assert set(form.fields["account"].queryset) == {reseller.account}
+
+
+def test_a_connectors_password_is_written_and_never_shown(staff: Client):
+    route = Route.objects.create(code="r", name="R")
+    connector = SmppConnector.objects.create(route=route, host="h", system_id="s", password="secret99")
+    page = url(SmppConnector, "change", connector.pk)
+    assert "secret99" not in staff.get(page).content.decode()
+    assert "secret99" not in staff.get(url(Route, "change", route.pk)).content.decode()
+    values = {
+        "route": route.pk, "host": "other", "port": "2775", "system_id": "s", "password": "", "binds": "1",
+        "window": "10", "enquire_link_seconds": "15", "is_enabled": "on",
+        "statuses-TOTAL_FORMS": "0", "statuses-INITIAL_FORMS": "0",
+    }  # fmt: skip
+    assert staff.post(page, values).status_code == 302
+    connector.refresh_from_db()
+    assert (connector.host, connector.password) == ("other", "secret99")
+    staff.post(page, values | {"password": "fresh123"})
+    connector.refresh_from_db()
+    assert connector.password == "fresh123"
+
+
+def test_a_failed_mail_is_tried_again_and_its_text_is_not_shown(staff: Client, django_capture_on_commit_callbacks):
+    mail = OutgoingMail.objects.create(
+        key="k",
+        to="a@test.example",
+        subject="s",
+        text="https://secret-link",
+        state="failed",
+        attempts=12,
+        error="refused",
+    )
+    sent = OutgoingMail.objects.create(key="k2", to="b@test.example", subject="s", text="t", state="sent")
+    assert "secret-link" not in staff.get(url(OutgoingMail, "change", mail.pk)).content.decode()
+    staff.post(url(OutgoingMail), {"action": "retry", "_selected_action": [mail.pk, sent.pk]})
+    mail.refresh_from_db()
+    sent.refresh_from_db()
+    assert (mail.state, mail.attempts, mail.error) == ("waiting", 0, "")
+    assert sent.state == "sent"
