@@ -58,7 +58,7 @@ class SendForm(forms.Form):
 
     def numbers(self) -> list[str]:
         """The recipients as typed, one by one, after ``is_valid``."""
-        return split_recipients(self.cleaned_data["recipients"])
+        return split_recipients(self.cleaned_data["recipients"], self.account.country)
 
     def refuse(self, error: SendingError) -> None:
         """Show why sending was refused at the field that it is about."""

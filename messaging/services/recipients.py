@@ -36,37 +36,53 @@ _MOBILE = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 # --- Cutting what was pasted ---------------------------------------------------------------------------------------
 
 
-def split_recipients(text: str) -> list[str]:
-    """Cut pasted text into the single numbers, as they were typed.
+def split_recipients(text: str, region: str) -> list[str]:
+    """Cut pasted text into the single numbers, as they were typed. ``region`` reads local forms (ISO 3166).
 
-    Commas, semicolons, bars, tabs and line ends always separate. Spaces separate only where a number is complete:
-    "0412 345 678" is one number, "0412345678 0412345679" and "0412 345 678 0412 345 679" are two. A new number begins
-    at a group that starts with "+" or "00"; once 8 digits are there, also at a group that starts with "0" or has 8
-    digits itself, and where the number would pass 15 digits.
+    Commas, semicolons, bars, tabs and line ends always separate. Between spaces the longest run of groups that is a
+    mobile number is one: "0412 340 001" and "+61 412 345 078" are one number each, "0412 345 678 0412 345 679" are
+    two. Where no run is a mobile number, a group begins the next number when it starts with "+", or, after 8 digits
+    or more, with "0", with 8 digits of its own, or when the number would pass 15 digits.
     """
-    return [number for chunk in _SEPARATORS.split(text) for number in _split_spaces(chunk)]
+    return [number for chunk in _SEPARATORS.split(text) for number in _split_spaces(chunk, region)]
 
 
-def _split_spaces(chunk: str) -> Iterator[str]:
+def _split_spaces(chunk: str, region: str) -> Iterator[str]:
     groups = chunk.split()
-    if len(groups) < 2:
-        yield from groups
-        return
-    current: list[str] = []
+    while groups:
+        size = _mobile_run(groups, region) or _likely_run(groups)
+        yield " ".join(groups[:size])
+        del groups[:size]
+
+
+def _mobile_run(groups: list[str], region: str) -> int:
+    """How many of the first groups make the longest mobile number; 0 when none do."""
+    compact, longest = "", 0
+    for size, group in enumerate(groups, 1):
+        if size > 1 and group.startswith(("+", "(+")):
+            break
+        compact += _PUNCTUATION.sub("", group)
+        if len(compact) > MAX_DIGITS + len("00"):
+            break
+        if _read_fast(compact, region) or (compact[:1] not in "+0" and _read_fast(f"+{compact}", region)):
+            longest = size
+    return longest
+
+
+def _likely_run(groups: list[str]) -> int:
+    """How many of the first groups look like one number, though not like a mobile."""
     digits = 0
-    for group in groups:
+    for size, group in enumerate(groups):
         count = sum(character.isdigit() for character in group)
-        if current and _begins_number(group, count, digits):
-            yield " ".join(current)
-            current, digits = [], 0
-        current.append(group)
+        if size and _begins_number(group, count, digits):
+            return size
         digits += count
-    yield " ".join(current)
+    return len(groups)
 
 
 def _begins_number(group: str, count: int, digits_before: int) -> bool:
     """Whether a group of ``count`` digits begins a number, when the one before has ``digits_before`` digits already."""
-    if group.startswith(("+", "00", "(+")):
+    if group.startswith(("+", "(+")):
         return digits_before > 0
     complete = digits_before >= WHOLE_NUMBER
     return complete and (group.startswith("0") or count >= WHOLE_NUMBER or digits_before + count > MAX_DIGITS)
