@@ -42,6 +42,16 @@
     preview.dispatchEvent(new Event("change", { bubbles: true }));
   };
 
+  // A time zone that is chosen while the country's list is still on its way stays chosen.
+  const zone = form.elements.time_zone;
+  let chosenMeanwhile = "";
+  zone.addEventListener("change", () => { chosenMeanwhile = zone.value; });
+  form.addEventListener("htmx:beforeRequest", () => { chosenMeanwhile = ""; });
+  form.addEventListener("htmx:afterSwap", (event) => {
+    const offered = [...zone.options].some((option) => option.value === chosenMeanwhile);
+    if (event.target === zone && chosenMeanwhile && offered) zone.value = chosenMeanwhile;
+  });
+
   // Whoever types a password for someone else has to read it to them.
   const password = form.elements.password;
   const reveal = () => {
