@@ -49,13 +49,13 @@ class TermsForm(forms.Form):
     )
     payer = forms.ChoiceField(label="Who Pays", help_text="Whose wallet the client's messages are charged to.")
     method = forms.ChoiceField(label="Payment Method")
-    fixed_topup = _topup("Fixed Top Up Amount", "The one amount that the client can add at a time.")
+    fixed_topup = _topup("Fixed Top Up Amount", "Fixed Amount only: the one amount that the client can add at a time.")
     daily_topup_limit = _topup(
         "Daily Top Up Limit",
         "The most that the client can add within 24 hours, and the largest amount in its list. "
         "With a fixed amount you may leave it empty: no limit.",
     )
-    minimum_topup = _topup("Minimum Top Up Limit", "The smallest amount in the client's list.")
+    minimum_topup = _topup("Minimum Top Up Limit", "Variable Amounts only: the smallest amount in the client's list.")
     sms_margin = AmountField(
         label="SMS Margin",
         help_text="Added to your own price of each message part. The client sees and pays the sum; "

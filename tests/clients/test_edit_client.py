@@ -1,6 +1,8 @@
 """A client's page and form: every field comes back, only what changed changes, and no money is stranded."""
 
 from decimal import Decimal as D
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from accounts.models import Account, AuditEntry, Membership, User
 from accounts.services.users import create_member
 from billing.models import BillingTerms, TopUp
 from billing.services.ledger import hold
+from billing.services.terms import update_terms
+from billing.services.topups import start_topup
 from clients.selectors import start_of_day
 from clients.wording import deed_of
 from tests.cast import PASSWORD, LogIn, Member, fund, make_client
@@ -247,6 +251,24 @@ def test_a_card_payment_under_way_counts_as_the_client_s(web: Client) -> None:
     assert "has a card payment under way" in response.context["form"].errors["method"][0]
     TopUp.objects.update(state=TopUp.State.EXPIRED)
     assert edit(web, client, **BECOME_PAYER).status_code == 302
+
+
+def test_of_a_card_payment_and_a_new_payer_at_one_moment_one_is_refused(
+    committed_db: object, reseller: Member, run_together: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both take the lock of the terms first; without it each would see the state before the other."""
+    page = SimpleNamespace(session_id="", url="https://pay.example/")
+    monkeypatch.setattr("billing.services.topups.stripe.create_checkout", lambda **_: page)
+
+    def pay_or_switch(member: Member, index: int) -> object:
+        if index == 0:
+            return start_topup(account=member.account, amount=D(20), actor=member.user)
+        return update_terms(terms=member.account.billing_terms, actor=None, method=Method.BILL_TO_PARENT)
+
+    for number in range(6):
+        work = partial(pay_or_switch, make_client(reseller, f"Racer {number}"))
+        outcomes = [type(one).__name__ for one in run_together(2, work)]
+        assert outcomes in (["TopUp", "MoneyStranded"], ["NotAllowed", "BillingTerms"]), outcomes
 
 
 def test_another_card_method_may_be_chosen_with_money_in_the_wallet(web: Client, client_member: Member) -> None:

@@ -105,7 +105,7 @@ def test_the_country_brings_its_time_zones_and_the_margin_its_price(page: Page) 
     expect(preview).to_contain_text("Your price, New Zealand")
     fill(page, "SMS Margin", "0.5")
     expect(preview).to_contain_text("AUD 0.5000")
-    choose(page, "What it comes to in", "Australia")
+    choose(page, "What it comes to", "Australia")
     expect(preview).to_contain_text("Your price, Australia")
 
 
