@@ -13,7 +13,7 @@ from tests.cast import Member
 
 # An Australian mobile at 0.05, one of the dearer block at 0.08, and one of New Zealand at 0.012345 (tests/cast.py).
 AU, AU_DEAR, NZ = "+61412345678", "+61491570156", "+64211234567"
-AMOUNT = re.compile(r"\d\.\d{2}|AUD|balance|price|cost|credit|margin", re.IGNORECASE)
+AMOUNT = re.compile(r"\d\.\d{2}|\b(?:AUD|balances?|prices?|costs?|credits?|margins?)\b", re.IGNORECASE)
 
 
 def accept(member: Member, recipients: list[str] | None = None, text: str = "Hello", **more: Any) -> Batch:
