@@ -45,6 +45,16 @@ class ReadOnlyAdmin(ModelAdmin):
         return super().changelist_view(request, extra_context)
 
 
+class LabelledInline(TabularInline):
+    """Rows to edit; each field has its column's heading as its name for screen readers."""
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = str(field.label)
+        return field
+
+
 class ReadOnlyInline(TabularInline):
     """Rows that belong to what the page shows."""
 

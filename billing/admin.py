@@ -8,11 +8,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.models import Account
-from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin
+from accounts.staff_screens import BoundedPaginator, LabelledInline, ReadOnlyAdmin
 from billing import ledger_admin as ledger_admin  # its screens register when this module is loaded
 from billing.exceptions import BillingError
 from billing.models import BillingTerms, PaymentEvent, Rate, RateCard, RateOverride, TopUp
@@ -26,7 +26,7 @@ TOPUP_LABELS = {
 # --- Prices --------------------------------------------------------------------------------------------------------
 
 
-class RateInline(TabularInline):
+class RateInline(LabelledInline):
     model = Rate
     fields = ("prefix", "country", "label", "price")
     ordering = ("prefix",)

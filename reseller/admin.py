@@ -26,6 +26,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 # Staff log in where everybody does, so that one place throttles wrong passwords.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
+admin.site.index_title = "Overview"
+
 # Nobody signs up here, and what these would show is in the audit trail and the failed log-ins.
 for hidden in (EmailAddress, AccessLog, AccessFailureLog, SolarSchedule, ClockedSchedule):
     if admin.site.is_registered(hidden):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
@@ -24,6 +25,7 @@ _NAVIGATION = [
             _link("Accounts", "account_tree", "accounts_account"),
             _link("Users", "person", "accounts_user"),
             _link("Memberships", "badge", "accounts_membership"),
+            _link("Staff groups", "group", "auth_group"),
             _link("Billing terms", "contract", "billing_billingterms"),
         ],
     },
@@ -32,6 +34,7 @@ _NAVIGATION = [
         "items": [
             _link("Rate cards", "sell", "billing_ratecard"),
             _link("Rate overrides", "price_change", "billing_rateoverride"),
+            _link("Quotes", "request_quote", "billing_quote"),
         ],
     },
     {
@@ -76,6 +79,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Administration",
     "SITE_URL": None,
     "SITE_SYMBOL": "forum",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
     "THEME": "light",

@@ -6,7 +6,8 @@ from django.db import transaction
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.models import LedgerTransaction
+from billing.exceptions import MoneyStranded
+from billing.models import BillingTerms, LedgerTransaction
 from billing.services import ledger
 
 
@@ -15,8 +16,12 @@ def book_payment(*, account: Account, amount: Decimal, key: str, reason: str, ac
     """Credit a payment received outside the portal to the account's wallet (negative: take back) and note who did it.
 
     ``key`` is made with the form, so that a form sent twice books once. Raises DuplicateMovement, InsufficientFunds,
-    and BillingError without a reason.
+    BillingError without a reason, and MoneyStranded for money to an account whose parent pays for it.
     """
+    terms = BillingTerms.objects.filter(account=account).first()
+    if amount > 0 and terms is not None and not terms.shows_money:
+        payer = account.parent.name if account.parent else ""
+        raise MoneyStranded(f"{account.name} is paid for by {payer} and could not use it; book it to {payer}.")
     booked = ledger.manual_payment(account=account, amount=amount, key=key, reason=reason, actor=actor)
     audit.record(
         account=account, actor=actor, action="payment.booked", subject=account.code, amount=f"{amount:.6f}",

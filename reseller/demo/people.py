@@ -60,7 +60,7 @@ _CAST = (
     ),
     _Role(
         "fixed", "reseller", "Coastal Couriers", "Frankie Doyle", "+61491570158", "AU", "Australia/Perth",
-        terms={"method": Method.CARD_FIXED, "fixed_topup": Decimal(25), "daily_topup_limit": Decimal(100),
+        terms={"method": Method.CARD_FIXED, "fixed_topup": Decimal(25), "daily_topup_limit": Decimal(250),
                "sms_margin": Decimal("0.015")},
     ),
     _Role(

@@ -16,6 +16,7 @@ SEED = 2026
 # Batches end here, so that what they became is known when the demo is loaded.
 QUIET_MINUTES = 5
 WORKDAYS = (0, 1, 2, 3, 4)
+EVERY_DAY = (*WORKDAYS, 5, 6)
 State = Message.State
 
 
@@ -38,8 +39,8 @@ HABITS: dict[str, tuple[Habit, ...]] = {
     "client": (
         Habit("Hi! A reminder of your appointment at Harbourside Dental tomorrow. Reply C to confirm or call us on "
               "02 5550 0172 to change it.", "Harbourside", WORKDAYS, time(9, 10), 24, (("AU", 30), ("NZ", 1))),
-        Habit("Your booking with Harbourside Dental is confirmed. See you soon!", "Harbourside", WORKDAYS,
-              time(14, 35), 3),
+        Habit("Your booking with Harbourside Dental is confirmed. See you soon!", "Harbourside", EVERY_DAY,
+              time(8, 10), 3),
         Habit("It is six months since your last check-up at Harbourside Dental. Teeth like to be looked at before they "
               "ache: book online at harbourside.example/book or just reply to this message and we will call you back "
               "with two times to choose from. Your Harbourside team", "Harbourside", (1,), time(11, 0), 55,
@@ -72,13 +73,13 @@ HABITS: dict[str, tuple[Habit, ...]] = {
     ),
 }  # fmt: skip
 
-# (state, weight, the carrier's code, reason); what the carrier refused was never charged.
+# (state, weight, the carrier's code, reason in the send engine's words); what the carrier refused was never charged.
 _FATES = (
     (State.DELIVERED, 940, "000", ""),
-    (State.UNDELIVERED, 28, "001", "Unknown subscriber"),
-    (State.UNDELIVERED, 10, "027", "Absent subscriber"),
-    (State.EXPIRED, 10, "034", "The carrier gave up"),
-    (State.REJECTED, 12, "0x0000000B", "Refused by the carrier: invalid destination address"),
+    (State.UNDELIVERED, 28, "001", "The carrier could not deliver it."),
+    (State.UNDELIVERED, 10, "027", "The carrier could not deliver it."),
+    (State.EXPIRED, 10, "002", "The carrier could not deliver it in time."),
+    (State.REJECTED, 12, "ESME_RINVDSTADR", "The carrier does not accept this recipient."),
 )
 
 
@@ -145,7 +146,7 @@ def _plan_batch(
         _plan_message(recipient, at + timedelta(milliseconds=20, microseconds=number), number, chance, now)
         if number < sent_of_it
         else PlannedMessage(recipient, at + timedelta(milliseconds=20, microseconds=number), State.CANCELLED, "",
-                            "Cancelled before it was sent", None, cancelled_at)
+                            "Cancelled before it was sent.", None, cancelled_at)
         for number, recipient in enumerate(recipients)
     ]  # fmt: skip
     return PlannedBatch(login, habit, at, cancelled_at, tuple(messages), _left_out(habit, recipients, chance))

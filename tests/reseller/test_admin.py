@@ -1,6 +1,7 @@
 """The admin: staff read everything, change what is theirs to change, and can never write the ledger but by its form."""
 
 from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.contrib import admin
@@ -183,6 +184,13 @@ def test_a_payment_needs_an_amount_and_a_reason(staff: Client, reseller: Member,
     page = payment_page(reseller)
     assert staff.post(page, form_of(staff, page, **values)).status_code == 200
     assert balance_of(reseller.account).available == Decimal(100)
+
+
+def test_nobody_books_money_where_its_owner_cannot_spend_it(staff: Client, billed_member: Member):
+    page = payment_page(billed_member)
+    answer = staff.post(page, form_of(staff, page, amount="5", reason="Bank transfer"))
+    assert "Billed is paid for by Reseller" in unescape(answer.content.decode())
+    assert balance_of(billed_member.account).available == 0
 
 
 def test_payments_go_to_wallets_only(staff: Client, reseller: Member):
