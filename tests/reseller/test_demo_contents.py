@@ -1,0 +1,106 @@
+"""What the demo holds: exact money, five weeks of sending, everybody in their place."""
+
+from decimal import Decimal
+
+import pytest
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.services.accounts import get_platform
+from billing.models import BillingTerms, Rate, RateCard, TopUp
+from billing.proof import run_proofs
+from billing.selectors import balance_of
+from billing.services.topup_limits import check_amount
+from messaging.models import Batch, Message, MessagePart, Receipt, RouteRule
+from messaging.proof import PROOFS
+from tests.cast import check_now
+from tests.demo import account_of
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo_data")]
+
+
+def test_the_books_of_the_demo_are_right_to_the_last_decimal():
+    check_now()
+    wrong = [verdict for verdict in run_proofs(PROOFS) if verdict.count]
+    assert wrong == []
+    open_money = Message.objects.filter(settled_at=None).count()
+    assert open_money == 0
+
+
+def test_everybody_of_the_demo_has_a_place_and_the_public_password():
+    users = User.objects.filter(email__endswith="@demo.example")
+    assert users.count() == 7
+    assert all(user.check_password("Demo-pass-2026") for user in users[:1])
+    assert users.values("password").distinct().count() == 1
+    staff = users.get(email="admin@demo.example")
+    assert staff.is_staff
+    assert staff.is_superuser
+    assert not staff.memberships.exists()
+    reseller = account_of("reseller")
+    assert reseller.parent == get_platform()
+    assert reseller.can_have_children
+    assert reseller.currency == "AUD"
+    methods = dict(BillingTerms.objects.filter(account__parent=reseller).values_list("account__name", "method"))
+    assert sorted(methods.values()) == ["bill_to_parent", "card_fixed", "card_variable"]
+    assert account_of("client").billing_terms.sms_margin == Decimal("0.02")
+    assert account_of("outsider").currency == "USD"
+    assert account_of("outsider-client").parent == account_of("outsider")
+
+
+def test_the_client_can_top_up_fifty_right_away():
+    check_amount(terms=account_of("client").billing_terms, amount=Decimal(50), now=timezone.now())
+
+
+def test_history_reaches_back_five_weeks_and_ends_before_now():
+    times = [batch.accepted_at for batch in Batch.objects.order_by("id")]
+    now = timezone.now()
+    assert times == sorted(times)
+    assert 33 <= (now - times[0]).days <= 36
+    assert times[-1] < now
+    first, last = Message.objects.order_by("id").first(), Message.objects.order_by("-id").first()
+    assert (now - first.accepted_at).days >= 33
+    assert last.accepted_at < now
+    assert 2_000 < Message.objects.count() < 10_000
+
+
+def test_batches_and_receipts_agree_with_their_messages():
+    for batch in Batch.objects.all():
+        found = Message.objects.filter(batch=batch).aggregate(n=Count("id"), parts=Sum("parts"), price=Sum("price"))
+        assert (found["n"], found["parts"], found["price"]) == (batch.message_count, batch.part_count, batch.price)
+        assert batch.exclusions.count() == batch.excluded_count
+    told = Message.objects.filter(state__in=["delivered", "undelivered", "expired"])
+    assert Receipt.objects.count() == told.aggregate(n=Sum("parts"))["n"]
+    assert not Receipt.objects.filter(applied_at=None).exists()
+    long = Message.objects.filter(parts__gt=1, sent_at__isnull=False)
+    assert MessagePart.objects.count() == long.aggregate(n=Sum("parts"))["n"]
+    states = set(Message.objects.values_list("state", flat=True))
+    assert {"delivered", "undelivered", "expired", "rejected", "cancelled"} <= states
+    refused = Message.objects.filter(state="rejected")
+    assert not refused.filter(Q(sent_at__isnull=False) | ~Q(carrier_id="")).exists()
+
+
+def test_only_the_billed_client_has_display_prices():
+    billed, reseller = account_of("billed"), account_of("reseller")
+    displayed = Message.objects.exclude(display_price=None)
+    assert set(displayed.values_list("account", "payer")) == {(billed.pk, reseller.pk)}
+    message = Message.objects.filter(account=billed).first()
+    assert message.display_price == message.price + message.parts * Decimal("0.035")
+
+
+def test_every_currency_has_a_card_with_thirty_countries_and_longer_prefixes():
+    cards = RateCard.objects.filter(is_default=True)
+    assert sorted(card.currency for card in cards) == ["AUD", "EUR", "GBP", "USD"]
+    for card in RateCard.objects.all():
+        assert Rate.objects.filter(rate_card=card).values("country").distinct().count() >= 30
+        assert Rate.objects.filter(rate_card=card, prefix__startswith="614915").exists()
+        assert not Rate.objects.filter(rate_card=card, price=0).exists()
+    assert RouteRule.objects.get(prefix="").route.smpp_connector.system_id == "relay"
+
+
+def test_wallets_hold_what_top_ups_brought_less_what_was_sent():
+    client = account_of("client")
+    paid = TopUp.objects.filter(account=client).aggregate(total=Sum("amount"))["total"]
+    sent = Message.objects.filter(account=client, sent_at__isnull=False).aggregate(total=Sum("price"))["total"]
+    assert balance_of(client).available == paid - sent
+    assert balance_of(client).held == 0
