@@ -1,13 +1,13 @@
 """Asynchronous connections to PostgreSQL that break and come back, as the application's role."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
 from django.db import connection as django_connection
 
-from messaging.services.plans import SETTINGS
+from messaging.services.plans import HASH_JOINS, SETTINGS
 
 # A host that vanished is noticed within about 20 seconds on both sides, so a lock of a lost process comes free.
 _CLIENT_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
@@ -36,7 +36,11 @@ async def connect(name: str) -> psycopg.AsyncConnection[Any]:
     """Open a connection in which every statement is a transaction; raises DatabaseAway."""
     try:
         return await psycopg.AsyncConnection.connect(
-            **connection_parameters(), application_name=name[:60], autocommit=True
+            **connection_parameters(),
+            application_name=name[:60],
+            autocommit=True,
+            # A plan made while a queue was empty must not be kept for when it is full.
+            prepare_threshold=None,
         )
     except psycopg.OperationalError as error:
         raise DatabaseAway(str(error)) from error
@@ -45,12 +49,13 @@ async def connect(name: str) -> psycopg.AsyncConnection[Any]:
 class Database:
     """One connection, opened when first used and again after it broke.
 
-    With ``reopen`` off it has to be opened by hand: for a connection that holds a lock, where a new one would go on
-    without it.
+    ``hash_joins`` is for updates of known rows (messaging/services/plans.py). With ``reopen`` off it has to be opened
+    by hand: for a connection that holds a lock, where a new one would go on without it.
     """
 
-    def __init__(self, name: str, *, reopen: bool = True) -> None:
+    def __init__(self, name: str, *, reopen: bool = True, hash_joins: bool = False) -> None:
         self._name = name
+        self._hash_joins = hash_joins
         self._reopen = reopen
         self._connection: psycopg.AsyncConnection[Any] | None = None
         self._turn = asyncio.Lock()
@@ -62,9 +67,12 @@ class Database:
     async def open(self) -> None:
         """Connect if there is no connection; raises DatabaseAway."""
         if not self.is_open:
-            self._connection = await connect(self._name)
+            connection = await connect(self._name)
+            if self._hash_joins:
+                await connection.execute(HASH_JOINS.format(local="false"))
+            self._connection = connection
 
-    async def fetch(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    async def fetch(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement as one transaction; returns its rows. Raises DatabaseAway and closes the connection."""
         async with self._turn:
             if self._reopen:

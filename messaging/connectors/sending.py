@@ -40,7 +40,7 @@ class Hand:
         self._waiting = asyncio.Event()  # something is in the backlog
         self._records: list[Record] = []
         self._answered = asyncio.Event()  # something is to be recorded
-        self._database = Database(f"connector {config.name} records")
+        self._database = Database(f"connector {config.name} records", hash_joins=True)
 
     # --- taking on -------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ _GIVE_BACK = """
     SET state = 'released', claim = '', sending_at = NULL, attempts = greatest(attempts - 1, 0)
     WHERE route_id = %s AND state = 'sending' AND claim = %s AND id <> ALL(%s::uuid[])
 """
+# Rows are found by their ids; the empty strings keep other indexes out of it (messaging/services/plans.py).
 _RECORD = """
     WITH recorded AS (
         UPDATE messaging_message m SET
@@ -45,14 +46,15 @@ _RECORD = """
             released_at = CASE WHEN r.state <> 'queued' THEN m.released_at END,
             sending_at = CASE WHEN r.state NOT IN ('queued', 'released') THEN m.sending_at END,
             claim = CASE WHEN r.state = 'unknown' THEN m.claim ELSE '' END
-        FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::int[])
+        FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(carrier_ids)s::text[], %(codes)s::text[],
+                    %(reasons)s::text[], %(delays)s::float8[], %(untried)s::int[])
             AS r(id, state, carrier_id, error_code, reason, delay, untried)
-        WHERE m.id = r.id AND m.claim = %s AND m.state IN ('sending', 'unknown')
-        RETURNING m.id)
+        WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.claim || '' = %(token)s
+          AND m.state || '' IN ('sending', 'unknown')
+        RETURNING NULL)
     INSERT INTO messaging_messagepart (message_id, part, route_id, carrier_id)
-    SELECT p.message_id, p.part, %s, p.carrier_id
-    FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS p(message_id, part, carrier_id)
-    JOIN recorded ON recorded.id = p.message_id
+    SELECT p.message_id, p.part, %(route)s, p.carrier_id
+    FROM unnest(%(part_of)s::uuid[], %(parts)s::smallint[], %(part_ids)s::text[]) AS p(message_id, part, carrier_id)
     ON CONFLICT (message_id, part) DO NOTHING
 """
 _STORE_RECEIPTS = """
@@ -147,21 +149,22 @@ async def give_back_unknown_claims(database: Database, route_id: int, token: str
 async def record(database: Database, route_id: int, token: str, records: Sequence[Record]) -> None:
     """Write what became of claimed messages; doing so again changes nothing."""
     parts = [(one.id, number, carrier_id) for one in records for number, carrier_id in one.parts.items()]
-    await database.fetch(
-        _RECORD,
-        [
-            [one.id for one in records],
-            [one.state for one in records],
-            [one.carrier_id for one in records],
-            [one.error_code for one in records],
-            [one.reason for one in records],
-            [one.delay for one in records],
-            [one.untried for one in records],
-            token,
-            route_id,
-            *_columns(parts, 3),
-        ],
-    )
+    part_of, part_numbers, part_ids = _columns(parts, 3)
+    values = {
+        "ids": [one.id for one in records],
+        "states": [one.state for one in records],
+        "carrier_ids": [one.carrier_id for one in records],
+        "codes": [one.error_code for one in records],
+        "reasons": [one.reason for one in records],
+        "delays": [one.delay for one in records],
+        "untried": [one.untried for one in records],
+        "token": token,
+        "route": route_id,
+        "part_of": part_of,
+        "parts": part_numbers,
+        "part_ids": part_ids,
+    }
+    await database.fetch(_RECORD, values)
 
 
 async def store_receipts(database: Database, route_id: int, receipts: Sequence[tuple[Deliver, Receipt]]) -> None:

@@ -29,8 +29,9 @@ _WAITING_ACCOUNTS = """
                 ORDER BY m.account_id LIMIT 1)
         FROM waiting w WHERE w.account_id IS NOT NULL
     )
-    SELECT w.account_id FROM waiting w JOIN accounts_account a ON a.id = w.account_id
-    WHERE NOT EXISTS (SELECT FROM accounts_account above WHERE above.id = ANY(a.path) AND above.status <> 'active')
+    SELECT w.account_id FROM waiting w
+    CROSS JOIN LATERAL (SELECT path FROM accounts_account WHERE id = w.account_id OFFSET 0) AS a
+    WHERE (SELECT bool_and(line.status = 'active') FROM accounts_account line WHERE line.id = ANY(a.path))
     ORDER BY random()
 """
 

@@ -1,7 +1,10 @@
 """Query plans of the statements that run thousands of times: fixed, because statistics lag behind a queue.
 
 A queue is empty one minute and full the next, so the planner's idea of it is usually wrong, and a wrong plan reads
-whole partitions. Every such statement is written to walk an index; these settings make that the only choice.
+whole partitions. Such statements are of two kinds. Those that find rows are written to walk an index, and these
+settings make that the only choice. Those that update known rows from arrays name the ids twice: as
+``m.id = ANY(ids)``, which finds the rows by their keys in the right partitions, and in a join with the arrays, which
+needs a hash join: by any other it compares all with all. tests/messaging/test_plans.py watches them.
 """
 
 from django.db.backends.utils import CursorWrapper
@@ -17,6 +20,14 @@ SETTINGS = {
 _PIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
 
 
+HASH_JOINS = "SELECT set_config('enable_hashjoin', 'on', {local}), set_config('enable_nestloop', 'off', {local})"
+
+
 def pin_plans(cursor: CursorWrapper) -> None:
     """Use index walks until the open transaction ends."""
     cursor.execute(_PIN)
+
+
+def join_by_hash(cursor: CursorWrapper) -> None:
+    """For updates of known rows from arrays, until the open transaction ends."""
+    cursor.execute(HASH_JOINS.format(local="true"))

@@ -13,23 +13,19 @@ PATIENCE = 3
 # A carrier keeps a message for some days; receipts come soon after.
 UNKNOWN_DAYS = 7
 
-# Bounds on the ids leave two months' partitions to search.
+# The bound leaves the last two months' partitions to search. No upper bound and no ORDER BY: either would tempt the
+# planner to walk the messages by their ids (without statistics it takes two bounds for a narrow choice).
 _BY_ID = """
-    SELECT r.n, p.message_id, p.part, m.id
-    FROM unnest(%(carrier_ids)s::text[], %(routes)s::bigint[]) WITH ORDINALITY AS r(carrier_id, route_id, n)
-    LEFT JOIN LATERAL (
-        SELECT message_id, part FROM messaging_messagepart
-        WHERE carrier_id = r.carrier_id AND route_id = r.route_id
-          AND message_id >= messaging_uuid_floor(now() - %(age)s * interval '1 day')
-          AND message_id < messaging_uuid_floor(now() + interval '1 day')
-        ORDER BY message_id DESC LIMIT 1) AS p ON true
-    LEFT JOIN LATERAL (
-        SELECT id FROM messaging_message
-        WHERE p.message_id IS NULL AND carrier_id = r.carrier_id AND carrier_id <> '' AND route_id = r.route_id
-          AND id >= messaging_uuid_floor(now() - %(age)s * interval '1 day')
-          AND id < messaging_uuid_floor(now() + interval '1 day')
-        ORDER BY id DESC LIMIT 1) AS m ON true
-    WHERE p.message_id IS NOT NULL OR m.id IS NOT NULL
+    WITH r AS MATERIALIZED (
+        SELECT * FROM unnest(%(carrier_ids)s::text[], %(routes)s::bigint[])
+            WITH ORDINALITY AS r(carrier_id, route_id, n))
+    SELECT r.n, m.id, m.parts, 0 AS part
+    FROM r JOIN messaging_message m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id
+    WHERE m.carrier_id <> '' AND m.id >= messaging_uuid_floor(now() - %(age)s * interval '1 day')
+    UNION ALL
+    SELECT r.n, p.message_id, 2, p.part
+    FROM r JOIN messaging_messagepart p ON p.carrier_id = r.carrier_id AND p.route_id = r.route_id
+    WHERE p.message_id >= messaging_uuid_floor(now() - %(age)s * interval '1 day')
 """
 _OPEN_TO_RECIPIENT = """
     SELECT r.n, m.id, m.state, m.parts
@@ -38,7 +34,6 @@ _OPEN_TO_RECIPIENT = """
         AND m.state IN ('sending', 'unknown')
         AND m.sending_at <= uuid_extract_timestamp(r.receipt_id) + interval '1 second'
         AND m.sending_at > uuid_extract_timestamp(r.receipt_id) - %s * interval '1 day'
-    ORDER BY r.n
 """
 
 
@@ -70,10 +65,12 @@ def match_by_id(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID
         "age": MATCH_DAYS,
     }
     cursor.execute(_BY_ID, values)
-    return {
-        receipts[number - 1].id: Match(part_of, part) if part_of else Match(message_id)
-        for number, part_of, part, message_id in cursor.fetchall()
-    }
+    best: dict[int, tuple[UUID, int]] = {}
+    for number, message_id, parts, part in cursor.fetchall():
+        # A long message is found by its parts; its own id is its first part's. Of ids used again, the newest counts.
+        if part or parts == 1:
+            best[number] = max(best.get(number, (message_id, part)), (message_id, part))
+    return {receipts[number - 1].id: Match(*found) for number, found in best.items()}
 
 
 def match_unknown(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID, Match]:

@@ -7,6 +7,7 @@ beyond doubt).
 """
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -14,7 +15,7 @@ from django.db.backends.utils import CursorWrapper
 
 from messaging.models import Message
 from messaging.services.part_receipts import Long, load_long, save_parts
-from messaging.services.plans import pin_plans
+from messaging.services.plans import join_by_hash, pin_plans
 from messaging.services.receipt_matching import Match, OpenReceipt, match_by_id, match_unknown
 from smpp.receipts import ReceiptStatus
 
@@ -43,11 +44,12 @@ _PICK = """
     SELECT id, route_id, carrier_id, status, error_code, recipient, attempts FROM messaging_receipt
     WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
-# In the order of their ids, so that two workers never wait for each other.
+# One by one in the order of their ids (they come sorted), so that two workers never wait for each other.
 _LOCK = """
-    SELECT m.id, m.state, m.parts FROM unnest(%s::uuid[]) AS one(id) JOIN messaging_message m ON m.id = one.id
-    ORDER BY m.id FOR UPDATE OF m
+    SELECT m.id, m.state, m.parts FROM unnest(%s::uuid[]) AS one(id)
+    CROSS JOIN LATERAL (SELECT id, state, parts FROM messaging_message WHERE id = one.id FOR UPDATE) AS m
 """
+# Rows are found by their ids; the empty string keeps other indexes out of it (messaging/services/plans.py).
 _APPLY = """
     UPDATE messaging_message m SET
         state = r.state,
@@ -55,19 +57,20 @@ _APPLY = """
         done_at = CASE WHEN r.state = 'sent' THEN NULL ELSE now() END,
         error_code = r.error_code, reason = r.reason, claim = '',
         carrier_id = CASE WHEN m.carrier_id = '' THEN r.carrier_id ELSE m.carrier_id END
-    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[])
+    FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(codes)s::text[], %(reasons)s::text[], %(carrier_ids)s::text[])
         AS r(id, state, error_code, reason, carrier_id)
-    WHERE m.id = r.id AND m.state IN ('sent', 'unknown')
+    WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.state || '' IN ('sent', 'unknown')
 """
 _DONE = """
     UPDATE messaging_receipt r SET applied_at = now(), message_id = one.message_id, attempts = r.attempts + 1
-    FROM unnest(%s::uuid[], %s::uuid[]) AS one(id, message_id) WHERE r.id = one.id
+    FROM unnest(%(ids)s::uuid[], %(messages)s::uuid[]) AS one(id, message_id)
+    WHERE r.id = ANY(%(ids)s::uuid[]) AND r.id = one.id
 """
 _AGAIN = """
     UPDATE messaging_receipt r SET attempts = r.attempts + 1,
         next_try_at = now() + %s * power(2, r.attempts) * interval '1 second',
         applied_at = CASE WHEN r.attempts + 1 >= %s THEN now() END
-    FROM unnest(%s::uuid[]) AS one(id) WHERE r.id = one.id
+    WHERE r.id = ANY(%s::uuid[])
 """
 
 
@@ -122,9 +125,17 @@ def _apply(cursor: CursorWrapper, matched: list[tuple[OpenReceipt, Match]]) -> N
         if outcome is not None and (earlier is None or earlier.state == State.SENT):
             outcomes[match.message_id] = outcome
     save_parts(cursor, long)
-    rows = [(key, one.state, one.error_code, one.reason, one.carrier_id) for key, one in sorted(outcomes.items())]
-    if rows:
-        cursor.execute(_APPLY, [list(column) for column in zip(*rows, strict=True)])
+    join_by_hash(cursor)
+    if outcomes:
+        keys = sorted(outcomes)
+        values: dict[str, Any] = {
+            "ids": keys,
+            "states": [outcomes[key].state for key in keys],
+            "codes": [outcomes[key].error_code for key in keys],
+            "reasons": [outcomes[key].reason for key in keys],
+            "carrier_ids": [outcomes[key].carrier_id for key in keys],
+        }
+        cursor.execute(_APPLY, values)
 
 
 def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) -> Outcome | None:
@@ -147,7 +158,7 @@ def _file(cursor: CursorWrapper, receipts: list[OpenReceipt], matches: dict[UUID
     """Note which receipts are applied and when the others are tried again."""
     done = [one.id for one in receipts if one.id in matches]
     if done:
-        cursor.execute(_DONE, [done, [matches[key].message_id for key in done]])
+        cursor.execute(_DONE, {"ids": done, "messages": [matches[key].message_id for key in done]})
     again = [one.id for one in receipts if one.id not in matches]
     if again:
         cursor.execute(_AGAIN, [FIRST_RETRY_SECONDS, MAX_ATTEMPTS, again])

@@ -17,7 +17,7 @@ from billing.models import Quote
 from billing.services import ledger
 from billing.services.ledger import Settled, Settlement
 from messaging.models import Batch
-from messaging.services.plans import pin_plans
+from messaging.services.plans import join_by_hash, pin_plans
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,8 @@ _PICK = """
 
 _STAMP = """
     UPDATE messaging_message m SET settled_at = now(), settlement_id = s.settlement_id
-    FROM unnest(%s::uuid[], %s::bigint[]) AS s(id, settlement_id) WHERE m.id = s.id
+    FROM unnest(%(ids)s::uuid[], %(settlements)s::bigint[]) AS s(id, settlement_id)
+    WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = s.id
 """
 
 
@@ -66,7 +67,8 @@ def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()
         first = min(identifier for line in lines for identifier in line.ids)
         settled = ledger.settle(key=str(first), settlements=_sum_up(lines))
         ids, settlements = _stamps(lines, settled)
-        cursor.execute(_STAMP, [ids, settlements])
+        join_by_hash(cursor)
+        cursor.execute(_STAMP, {"ids": ids, "settlements": settlements})
     return len(ids)
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from datetime import timedelta
 
-from django.db import connection
 from django.utils import timezone
 
 from accounts.services.accounts import reactivate_account, suspend_account
@@ -133,29 +132,6 @@ def test_cancelling_while_dispatching_leaves_each_message_in_one_state(committed
     cancelled, *_ = run_together(4, act)
     assert cancelled == Message.objects.filter(state="cancelled").count()
     assert Message.objects.exclude(state__in=["cancelled", "released", "queued"]).count() == 0
-
-
-def test_the_hot_queries_walk_indexes_on_tables_nobody_analysed(client_member: Member):
-    from messaging.services import dispatching, settling
-    from messaging.services.plans import pin_plans
-
-    accept(client_member, numbers(100))
-    route = Route.objects.get()
-    values = {
-        "route": route.pk, "class": 2, "accounts": [client_member.account.pk], "each": 5, "room": 5,
-        "batch": None, "without": [], "chunk": 100,
-    }  # fmt: skip
-    with connection.cursor() as cursor:
-        pin_plans(cursor)
-        for query, index in (
-            (dispatching._WAITING_ACCOUNTS, "route_id_message_class_account_id"),
-            (dispatching._RELEASE, "route_id_message_class_account_id"),
-            (settling._PICK, "messaging_message"),
-        ):
-            cursor.execute("EXPLAIN " + query, values)
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-            assert "Seq Scan on messaging_message" not in plan, plan
-            assert index in plan, plan
 
 
 def test_resellers_and_clients_share_a_route(client_member: Member):
