@@ -12,6 +12,9 @@ from accounts.services import audit
 from accounts.services.accounts import create_account, get_platform
 from billing.models import BillingTerms
 from billing.services.terms import create_terms
+from clients.services.defaults import update_defaults
+from keywords.services import terms as keyword_terms
+from virtual_numbers.services import terms as number_terms
 
 PASSWORD = "Demo-pass-2026"
 STAFF_EMAIL = "admin@demo.example"
@@ -76,6 +79,13 @@ _CAST = (
 )  # fmt: skip
 
 
+# What the resellers' ADD CLIENT starts from.
+_DEFAULTS: dict[str, Any] = {
+    "method": Method.CARD_VARIABLE, "minimum_topup": Decimal(10), "daily_topup_limit": Decimal(100),
+    "sms_margin": Decimal("0.02"), "number_margin": Decimal(5),
+}  # fmt: skip
+
+
 def is_loaded() -> bool:
     """Whether the demo's staff login, the first thing that is made, is there."""
     return User.objects.filter(username__iexact=STAFF_EMAIL).exists()
@@ -96,6 +106,10 @@ def load_people(since: datetime) -> dict[str, Person]:
     return people
 
 
+def _place(role: _Role) -> dict[str, str]:
+    return {"country": role.country, "time_zone": role.time_zone}
+
+
 def _make(role: _Role, parent: Account, password: str) -> Person:
     account = create_account(
         parent=parent, name=role.company, currency=role.currency, actor=None, contact_name=role.contact,
@@ -106,4 +120,9 @@ def _make(role: _Role, parent: Account, password: str) -> Person:
     user = User.objects.create(username=email, email=email, name=role.contact, password=password)
     Membership.objects.create(user=user, account=account, role=Membership.Role.OWNER)
     audit.record(account=account, actor=None, action="user.created", subject=account.code, user=user.pk, role="owner")
+    if role.parent:
+        number_terms.create_terms(account=account, margin=Decimal(5), actor=None)
+        keyword_terms.create_terms(account=account, is_enabled=True, price=Decimal(10), limit=3, actor=None)
+    else:
+        update_defaults(account=account, display_margin=None, actor=None, **_DEFAULTS, **_place(role))
     return Person(account, user, terms)

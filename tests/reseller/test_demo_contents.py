@@ -48,6 +48,14 @@ def test_everybody_of_the_demo_has_a_place_and_the_public_password():
     assert account_of("outsider-client").parent == account_of("outsider")
 
 
+def test_clients_and_resellers_have_every_kind_of_terms():
+    for login in ("client", "billed", "fixed", "outsider-client"):
+        account = account_of(login)
+        assert account.number_terms.margin == 5
+        assert account.keyword_terms.is_enabled
+    assert account_of("reseller").client_defaults.sms_margin == Decimal("0.02")
+
+
 def test_the_client_can_top_up_fifty_right_away():
     check_amount(terms=account_of("client").billing_terms, amount=Decimal(50), now=timezone.now())
 
