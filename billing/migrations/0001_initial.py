@@ -11,252 +11,514 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LedgerAccount',
+            name="LedgerAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('wallet', 'Wallet'), ('held', 'Held for messages'), ('revenue', 'Platform revenue'), ('card', 'Card payments received'), ('manual', 'Manual payments and corrections')], max_length=10)),
-                ('currency', models.CharField(max_length=3)),
-                ('balance', billing.models.MoneyField(default=0)),
-                ('credit_limit', billing.models.MoneyField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='ledger_accounts', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("wallet", "Wallet"),
+                            ("held", "Held for messages"),
+                            ("revenue", "Platform revenue"),
+                            ("card", "Card payments received"),
+                            ("manual", "Manual payments and corrections"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("balance", billing.models.MoneyField(default=0)),
+                ("credit_limit", billing.models.MoneyField(default=0)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="ledger_accounts",
+                        to="accounts.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerTransaction',
+            name="LedgerTransaction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('topup', 'Top-up'), ('hold', 'Messages accepted'), ('capture', 'Messages sent'), ('release', 'Messages not sent'), ('manual', 'Manual payment or correction')], max_length=10)),
-                ('idempotency_key', models.CharField(max_length=120, unique=True)),
-                ('currency', models.CharField(max_length=3)),
-                ('reference', models.CharField(blank=True, help_text='Public code of the top-up or batch.', max_length=40)),
-                ('description', models.CharField(blank=True, max_length=200)),
-                ('quantity', models.PositiveIntegerField(blank=True, help_text='Messages that it covers.', null=True)),
-                ('created_at', models.DateTimeField(db_default=django.contrib.postgres.functions.TransactionNow())),
-                ('about', models.ForeignKey(help_text='Whose activity it is.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
-                ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("topup", "Top-up"),
+                            ("hold", "Messages accepted"),
+                            ("capture", "Messages sent"),
+                            ("release", "Messages not sent"),
+                            ("manual", "Manual payment or correction"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("idempotency_key", models.CharField(max_length=120, unique=True)),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "reference",
+                    models.CharField(blank=True, help_text="Public code of the top-up or batch.", max_length=40),
+                ),
+                ("description", models.CharField(blank=True, max_length=200)),
+                ("quantity", models.PositiveIntegerField(blank=True, help_text="Messages that it covers.", null=True)),
+                ("created_at", models.DateTimeField(db_default=django.contrib.postgres.functions.TransactionNow())),
+                (
+                    "about",
+                    models.ForeignKey(
+                        help_text="Whose activity it is.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount', billing.models.MoneyField()),
-                ('balance_after', billing.models.MoneyField(db_default=0)),
-                ('ledger_account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.ledgeraccount')),
-                ('transaction', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='billing.ledgertransaction')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("amount", billing.models.MoneyField()),
+                ("balance_after", billing.models.MoneyField(db_default=0)),
+                (
+                    "ledger_account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing.ledgeraccount",
+                    ),
+                ),
+                (
+                    "transaction",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="billing.ledgertransaction",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'ledger entries',
+                "verbose_name_plural": "ledger entries",
             },
         ),
         migrations.CreateModel(
-            name='PaymentEvent',
+            name="PaymentEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_id', models.CharField(max_length=200, unique=True)),
-                ('type', models.CharField(max_length=80)),
-                ('payload', models.JSONField()),
-                ('received_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('processed_at', models.DateTimeField(blank=True, null=True)),
-                ('attempts', models.PositiveSmallIntegerField(default=0)),
-                ('error', models.TextField(blank=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("event_id", models.CharField(max_length=200, unique=True)),
+                ("type", models.CharField(max_length=80)),
+                ("payload", models.JSONField()),
+                ("received_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("processed_at", models.DateTimeField(blank=True, null=True)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("error", models.TextField(blank=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('processed_at', None)), fields=['received_at'], name='payment_event_open')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("processed_at", None)), fields=["received_at"], name="payment_event_open"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Quote',
+            name="Quote",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(max_length=3)),
-                ('prefix', models.CharField(max_length=15)),
-                ('country', models.CharField(blank=True, max_length=2)),
-                ('chain', models.JSONField()),
-                ('unit_price', billing.models.MoneyField(help_text="The payer's price of one part.")),
-                ('display_price', billing.models.MoneyField(null=True)),
-                ('fingerprint', models.CharField(max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('account', models.ForeignKey(help_text='Who sends.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
-                ('payer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("currency", models.CharField(max_length=3)),
+                ("prefix", models.CharField(max_length=15)),
+                ("country", models.CharField(blank=True, max_length=2)),
+                ("chain", models.JSONField()),
+                ("unit_price", billing.models.MoneyField(help_text="The payer's price of one part.")),
+                ("display_price", billing.models.MoneyField(null=True)),
+                ("fingerprint", models.CharField(max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        help_text="Who sends.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "payer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.account"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RateCard',
+            name="RateCard",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, unique=True)),
-                ('currency', models.CharField(max_length=3)),
-                ('is_default', models.BooleanField(default=False, verbose_name='default of its currency')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=60, unique=True)),
+                ("currency", models.CharField(max_length=3)),
+                ("is_default", models.BooleanField(default=False, verbose_name="default of its currency")),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_default', True)), fields=('currency',), name='one_default_card_a_currency')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("is_default", True)),
+                        fields=("currency",),
+                        name="one_default_card_a_currency",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Rate',
+            name="Rate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(help_text='Digits without +, such as 61 or 6149157.', max_length=15)),
-                ('country', models.CharField(blank=True, max_length=2)),
-                ('label', models.CharField(blank=True, help_text='Network or region, for people.', max_length=60)),
-                ('price', billing.models.MoneyField()),
-                ('rate_card', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rates', to='billing.ratecard')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("prefix", models.CharField(help_text="Digits without +, such as 61 or 6149157.", max_length=15)),
+                ("country", models.CharField(blank=True, max_length=2)),
+                ("label", models.CharField(blank=True, help_text="Network or region, for people.", max_length=60)),
+                ("price", billing.models.MoneyField()),
+                (
+                    "rate_card",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="rates", to="billing.ratecard"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='BillingTerms',
+            name="BillingTerms",
             fields=[
-                ('account', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='billing_terms', serialize=False, to='accounts.account')),
-                ('method', models.CharField(choices=[('bill_to_parent', 'Bill Client Activity to My Account'), ('sms_credits', 'I will transfer SMS credits'), ('card_fixed', 'Credit Card - Fixed Amount'), ('card_variable', 'Credit Card - Variable Amounts'), ('invoice', 'Invoice')], max_length=16)),
-                ('fixed_topup', billing.models.MoneyField(blank=True, help_text='The one amount of the fixed card method.', null=True)),
-                ('minimum_topup', billing.models.MoneyField(blank=True, null=True)),
-                ('daily_topup_limit', billing.models.MoneyField(blank=True, help_text='Total of top-ups in any rolling 24 hours.', null=True)),
-                ('sms_margin', billing.models.MoneyField(default=0, help_text='What the parent adds to its own price, per part.')),
-                ('display_margin', billing.models.MoneyField(default=0, help_text="The account's own Settings: added to its price where it pays for a client.")),
-                ('trial_ends_on', models.DateField(blank=True, null=True)),
-                ('rate_card', models.ForeignKey(blank=True, help_text='Direct clients only.', null=True, on_delete=django.db.models.deletion.PROTECT, to='billing.ratecard')),
+                (
+                    "account",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="billing_terms",
+                        serialize=False,
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[
+                            ("bill_to_parent", "Bill Client Activity to My Account"),
+                            ("sms_credits", "I will transfer SMS credits"),
+                            ("card_fixed", "Credit Card - Fixed Amount"),
+                            ("card_variable", "Credit Card - Variable Amounts"),
+                            ("invoice", "Invoice"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "fixed_topup",
+                    billing.models.MoneyField(
+                        blank=True, help_text="The one amount of the fixed card method.", null=True
+                    ),
+                ),
+                ("minimum_topup", billing.models.MoneyField(blank=True, null=True)),
+                (
+                    "daily_topup_limit",
+                    billing.models.MoneyField(
+                        blank=True, help_text="Total of top-ups in any rolling 24 hours.", null=True
+                    ),
+                ),
+                (
+                    "sms_margin",
+                    billing.models.MoneyField(default=0, help_text="What the parent adds to its own price, per part."),
+                ),
+                (
+                    "display_margin",
+                    billing.models.MoneyField(
+                        default=0,
+                        help_text="The account's own Settings: added to its price where it pays for a client.",
+                    ),
+                ),
+                ("trial_ends_on", models.DateField(blank=True, null=True)),
+                (
+                    "rate_card",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Direct clients only.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="billing.ratecard",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'billing terms',
+                "verbose_name_plural": "billing terms",
             },
         ),
         migrations.CreateModel(
-            name='RateOverride',
+            name="RateOverride",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(max_length=15)),
-                ('price', billing.models.MoneyField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rate_overrides', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("prefix", models.CharField(max_length=15)),
+                ("price", billing.models.MoneyField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rate_overrides",
+                        to="accounts.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='TopUp',
+            name="TopUp",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(default=accounts.codes.new_code, editable=False, max_length=12, unique=True)),
-                ('amount', billing.models.MoneyField()),
-                ('currency', models.CharField(max_length=3)),
-                ('state', models.CharField(choices=[('pending', 'Waiting for payment'), ('paid', 'Paid'), ('failed', 'Failed'), ('expired', 'Expired'), ('cancelled', 'Cancelled'), ('disputed', 'Needs attention')], default='pending', max_length=10)),
-                ('session_id', models.CharField(blank=True, max_length=200)),
-                ('checkout_url', models.TextField(blank=True)),
-                ('payment_intent', models.CharField(blank=True, max_length=200)),
-                ('card', models.CharField(blank=True, help_text='Brand and last four digits, where the gateway tells.', max_length=40)),
-                ('error', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('expires_at', models.DateTimeField()),
-                ('paid_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='topups', to='accounts.account')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('transaction', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='topup', to='billing.ledgertransaction')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.CharField(default=accounts.codes.new_code, editable=False, max_length=12, unique=True)),
+                ("amount", billing.models.MoneyField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Waiting for payment"),
+                            ("paid", "Paid"),
+                            ("failed", "Failed"),
+                            ("expired", "Expired"),
+                            ("cancelled", "Cancelled"),
+                            ("disputed", "Needs attention"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("session_id", models.CharField(blank=True, max_length=200)),
+                ("checkout_url", models.TextField(blank=True)),
+                ("payment_intent", models.CharField(blank=True, max_length=200)),
+                (
+                    "card",
+                    models.CharField(
+                        blank=True, help_text="Brand and last four digits, where the gateway tells.", max_length=40
+                    ),
+                ),
+                ("error", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("expires_at", models.DateTimeField()),
+                ("paid_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="topups", to="accounts.account"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "transaction",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="topup",
+                        to="billing.ledgertransaction",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Hold',
+            name="Hold",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('batch_id', models.UUIDField(unique=True)),
-                ('currency', models.CharField(max_length=3)),
-                ('amount', billing.models.MoneyField()),
-                ('captured', billing.models.MoneyField(default=0)),
-                ('released', billing.models.MoneyField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('account', models.ForeignKey(help_text='Who sends.', on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
-                ('payer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("batch_id", models.UUIDField(unique=True)),
+                ("currency", models.CharField(max_length=3)),
+                ("amount", billing.models.MoneyField()),
+                ("captured", billing.models.MoneyField(default=0)),
+                ("released", billing.models.MoneyField(default=0)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        help_text="Who sends.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "payer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.account"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('captured__gte', 0), ('released__gte', 0), ('amount__gte', django.db.models.expressions.CombinedExpression(models.F('captured'), '+', models.F('released')))), name='hold_not_overspent')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("captured__gte", 0),
+                            ("released__gte", 0),
+                            (
+                                "amount__gte",
+                                django.db.models.expressions.CombinedExpression(
+                                    models.F("captured"), "+", models.F("released")
+                                ),
+                            ),
+                        ),
+                        name="hold_not_overspent",
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.UniqueConstraint(fields=('owner', 'kind', 'currency'), name='one_ledger_account_a_kind'),
+            model_name="ledgeraccount",
+            constraint=models.UniqueConstraint(fields=("owner", "kind", "currency"), name="one_ledger_account_a_kind"),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ['wallet', 'held']), _negated=True), ('balance__gte', django.db.models.expressions.CombinedExpression(models.F('credit_limit'), '*', models.Value(-1))), _connector='OR'), name='wallet_floor'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind__in", ["wallet", "held"]), _negated=True),
+                    (
+                        "balance__gte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("credit_limit"), "*", models.Value(-1)
+                        ),
+                    ),
+                    _connector="OR",
+                ),
+                name="wallet_floor",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgeraccount',
-            constraint=models.CheckConstraint(condition=models.Q(('credit_limit__gte', 0)), name='credit_not_negative'),
+            model_name="ledgeraccount",
+            constraint=models.CheckConstraint(condition=models.Q(("credit_limit__gte", 0)), name="credit_not_negative"),
         ),
         migrations.AddIndex(
-            model_name='ledgertransaction',
-            index=models.Index(fields=['created_at'], name='billing_led_created_83001a_idx'),
+            model_name="ledgertransaction",
+            index=models.Index(fields=["created_at"], name="billing_led_created_83001a_idx"),
         ),
         migrations.AddIndex(
-            model_name='ledgertransaction',
-            index=models.Index(fields=['reference'], name='billing_led_referen_9df943_idx'),
+            model_name="ledgertransaction",
+            index=models.Index(fields=["reference"], name="billing_led_referen_9df943_idx"),
         ),
         migrations.AddIndex(
-            model_name='ledgerentry',
-            index=models.Index(fields=['ledger_account', '-id'], name='billing_led_ledger__9d833c_idx'),
+            model_name="ledgerentry",
+            index=models.Index(fields=["ledger_account", "-id"], name="billing_led_ledger__9d833c_idx"),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(('amount', 0), _negated=True), name='entry_not_zero'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(condition=models.Q(("amount", 0), _negated=True), name="entry_not_zero"),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.UniqueConstraint(fields=('rate_card', 'prefix'), name='one_rate_a_prefix'),
+            model_name="rate",
+            constraint=models.UniqueConstraint(fields=("rate_card", "prefix"), name="one_rate_a_prefix"),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('prefix__regex', '^\\d{1,15}$')), name='rate_prefix_digits'),
+            model_name="rate",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("prefix__regex", "^\\d{1,15}$")), name="rate_prefix_digits"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rate',
-            constraint=models.CheckConstraint(condition=models.Q(('price__gte', 0)), name='rate_not_negative'),
+            model_name="rate",
+            constraint=models.CheckConstraint(condition=models.Q(("price__gte", 0)), name="rate_not_negative"),
         ),
         migrations.AddConstraint(
-            model_name='billingterms',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('method', 'card_fixed'), _negated=True), ('fixed_topup__gt', 0), _connector='OR'), name='terms_fixed_amount'),
+            model_name="billingterms",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("method", "card_fixed"), _negated=True), ("fixed_topup__gt", 0), _connector="OR"
+                ),
+                name="terms_fixed_amount",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='billingterms',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('method', 'card_variable'), _negated=True), models.Q(('daily_topup_limit__gte', models.F('minimum_topup')), ('minimum_topup__gt', 0)), _connector='OR'), name='terms_variable_amounts'),
+            model_name="billingterms",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("method", "card_variable"), _negated=True),
+                    models.Q(("daily_topup_limit__gte", models.F("minimum_topup")), ("minimum_topup__gt", 0)),
+                    _connector="OR",
+                ),
+                name="terms_variable_amounts",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='billingterms',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('method', 'card_fixed'), _negated=True), ('daily_topup_limit__isnull', True), ('daily_topup_limit__gte', models.F('fixed_topup')), _connector='OR'), name='terms_fixed_within_daily'),
+            model_name="billingterms",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("method", "card_fixed"), _negated=True),
+                    ("daily_topup_limit__isnull", True),
+                    ("daily_topup_limit__gte", models.F("fixed_topup")),
+                    _connector="OR",
+                ),
+                name="terms_fixed_within_daily",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rateoverride',
-            constraint=models.UniqueConstraint(fields=('account', 'prefix'), name='one_override_a_prefix'),
+            model_name="rateoverride",
+            constraint=models.UniqueConstraint(fields=("account", "prefix"), name="one_override_a_prefix"),
         ),
         migrations.AddConstraint(
-            model_name='rateoverride',
-            constraint=models.CheckConstraint(condition=models.Q(('prefix__regex', '^\\d{1,15}$')), name='override_prefix_digits'),
+            model_name="rateoverride",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("prefix__regex", "^\\d{1,15}$")), name="override_prefix_digits"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='rateoverride',
-            constraint=models.CheckConstraint(condition=models.Q(('price__gte', 0)), name='override_not_negative'),
+            model_name="rateoverride",
+            constraint=models.CheckConstraint(condition=models.Q(("price__gte", 0)), name="override_not_negative"),
         ),
         migrations.AddIndex(
-            model_name='topup',
-            index=models.Index(fields=['account', '-created_at'], name='billing_top_account_ca58bb_idx'),
+            model_name="topup",
+            index=models.Index(fields=["account", "-created_at"], name="billing_top_account_ca58bb_idx"),
         ),
         migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.UniqueConstraint(condition=models.Q(('session_id', ''), _negated=True), fields=('session_id',), name='one_topup_a_session'),
+            model_name="topup",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("session_id", ""), _negated=True),
+                fields=("session_id",),
+                name="one_topup_a_session",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='topup_positive'),
+            model_name="topup",
+            constraint=models.CheckConstraint(condition=models.Q(("amount__gt", 0)), name="topup_positive"),
         ),
         migrations.AddConstraint(
-            model_name='topup',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'paid'), _negated=True), ('transaction__isnull', False), _connector='OR'), name='paid_topup_is_in_ledger'),
+            model_name="topup",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "paid"), _negated=True), ("transaction__isnull", False), _connector="OR"
+                ),
+                name="paid_topup_is_in_ledger",
+            ),
         ),
     ]

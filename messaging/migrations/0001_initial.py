@@ -11,234 +11,531 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0002_tree'),
-        ('billing', '0002_ledger_rules'),
+        ("accounts", "0002_tree"),
+        ("billing", "0002_ledger_rules"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Batch',
+            name="Batch",
             fields=[
-                ('id', models.UUIDField(db_default=messaging.models.UuidV7(), editable=False, primary_key=True, serialize=False)),
-                ('code', models.CharField(default=accounts.codes.new_code, editable=False, max_length=12, unique=True)),
-                ('door', models.CharField(choices=[('web', 'Web'), ('rest', 'REST API'), ('transmit', 'TransmitSMS API'), ('smpp', 'SMPP'), ('keyword', 'Keyword reply')], max_length=10)),
-                ('state', models.CharField(choices=[('preparing', 'Preparing'), ('accepted', 'Accepted'), ('refused', 'Refused'), ('cancelled', 'Cancelled')], default='preparing', max_length=10)),
-                ('sender', models.CharField(max_length=16)),
-                ('text', models.TextField()),
-                ('encoding', models.CharField(max_length=6)),
-                ('message_class', models.PositiveSmallIntegerField(choices=[(0, 'One-time passcode'), (1, 'Transactional'), (2, 'Bulk')], default=2)),
-                ('idempotency_key', models.CharField(blank=True, max_length=64)),
-                ('message_count', models.PositiveIntegerField(default=0)),
-                ('excluded_count', models.PositiveIntegerField(default=0)),
-                ('part_count', models.PositiveIntegerField(default=0)),
-                ('currency', models.CharField(max_length=3)),
-                ('price', billing.models.MoneyField(default=0, help_text='Held when the batch was accepted.')),
-                ('refusal', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('accepted_at', models.DateTimeField(blank=True, null=True)),
-                ('cancelled_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='batches', to='accounts.account')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('payer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.account')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=messaging.models.UuidV7(), editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("code", models.CharField(default=accounts.codes.new_code, editable=False, max_length=12, unique=True)),
+                (
+                    "door",
+                    models.CharField(
+                        choices=[
+                            ("web", "Web"),
+                            ("rest", "REST API"),
+                            ("transmit", "TransmitSMS API"),
+                            ("smpp", "SMPP"),
+                            ("keyword", "Keyword reply"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("preparing", "Preparing"),
+                            ("accepted", "Accepted"),
+                            ("refused", "Refused"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="preparing",
+                        max_length=10,
+                    ),
+                ),
+                ("sender", models.CharField(max_length=16)),
+                ("text", models.TextField()),
+                ("encoding", models.CharField(max_length=6)),
+                (
+                    "message_class",
+                    models.PositiveSmallIntegerField(
+                        choices=[(0, "One-time passcode"), (1, "Transactional"), (2, "Bulk")], default=2
+                    ),
+                ),
+                ("idempotency_key", models.CharField(blank=True, max_length=64)),
+                ("message_count", models.PositiveIntegerField(default=0)),
+                ("excluded_count", models.PositiveIntegerField(default=0)),
+                ("part_count", models.PositiveIntegerField(default=0)),
+                ("currency", models.CharField(max_length=3)),
+                ("price", billing.models.MoneyField(default=0, help_text="Held when the batch was accepted.")),
+                ("refusal", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("cancelled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="batches", to="accounts.account"
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "payer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.account"
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'batches',
+                "verbose_name_plural": "batches",
             },
         ),
         migrations.CreateModel(
-            name='Exclusion',
+            name="Exclusion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', models.CharField(help_text='As it was typed.', max_length=60)),
-                ('reason', models.CharField(choices=[('invalid', 'Not a valid mobile number'), ('duplicate', 'Duplicate'), ('no_price', 'No price for this destination'), ('no_route', 'No route to this destination')], max_length=10)),
-                ('detail', models.CharField(blank=True, max_length=200)),
-                ('batch', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exclusions', to='messaging.batch')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("value", models.CharField(help_text="As it was typed.", max_length=60)),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("invalid", "Not a valid mobile number"),
+                            ("duplicate", "Duplicate"),
+                            ("no_price", "No price for this destination"),
+                            ("no_route", "No route to this destination"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=200)),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="exclusions", to="messaging.batch"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.UUIDField(db_default=messaging.models.UuidV7(), editable=False, primary_key=True, serialize=False)),
-                ('recipient', models.CharField(help_text='E.164 with +.', max_length=16)),
-                ('sender', models.CharField(max_length=16)),
-                ('text', models.TextField(help_text="Empty = the batch's text.", null=True)),
-                ('parts', models.PositiveSmallIntegerField()),
-                ('price', billing.models.MoneyField(help_text="The payer's price of all parts.")),
-                ('display_price', billing.models.MoneyField(help_text='What a paying parent bills for it.', null=True)),
-                ('message_class', models.PositiveSmallIntegerField(choices=[(0, 'One-time passcode'), (1, 'Transactional'), (2, 'Bulk')])),
-                ('priority', models.SmallIntegerField(default=0)),
-                ('state', models.CharField(choices=[('scheduled', 'Scheduled'), ('held', 'Held back'), ('queued', 'Queued'), ('released', 'Ready to send'), ('sending', 'Sending'), ('unknown', 'Unknown'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('undelivered', 'Undelivered'), ('expired', 'Expired'), ('rejected', 'Rejected'), ('blocked', 'Blocked'), ('cancelled', 'Cancelled'), ('failed', 'Failed')], max_length=11)),
-                ('not_before', models.DateTimeField(help_text='Wait until then: schedule or back-off.', null=True)),
-                ('attempts', models.PositiveSmallIntegerField(db_default=0, default=0)),
-                ('released_at', models.DateTimeField(null=True)),
-                ('sending_at', models.DateTimeField(help_text="Written to the carrier's socket after this.", null=True)),
-                ('sent_at', models.DateTimeField(null=True)),
-                ('done_at', models.DateTimeField(null=True)),
-                ('claim', models.CharField(blank=True, db_default='', help_text='Which bind has it in its window.', max_length=40)),
-                ('carrier_id', models.CharField(blank=True, db_default='', help_text="The first part's id.", max_length=65)),
-                ('error_code', models.CharField(blank=True, db_default='', help_text="The carrier's code.", max_length=20)),
-                ('reason', models.CharField(blank=True, db_default='', max_length=120)),
-                ('settled_at', models.DateTimeField(null=True)),
-                ('account', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.account')),
-                ('batch', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='messages', to='messaging.batch')),
-                ('payer', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.account')),
-                ('quote', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='billing.quote')),
-                ('settlement', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='billing.ledgertransaction')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=messaging.models.UuidV7(), editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("recipient", models.CharField(help_text="E.164 with +.", max_length=16)),
+                ("sender", models.CharField(max_length=16)),
+                ("text", models.TextField(help_text="Empty = the batch's text.", null=True)),
+                ("parts", models.PositiveSmallIntegerField()),
+                ("price", billing.models.MoneyField(help_text="The payer's price of all parts.")),
+                ("display_price", billing.models.MoneyField(help_text="What a paying parent bills for it.", null=True)),
+                (
+                    "message_class",
+                    models.PositiveSmallIntegerField(
+                        choices=[(0, "One-time passcode"), (1, "Transactional"), (2, "Bulk")]
+                    ),
+                ),
+                ("priority", models.SmallIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("scheduled", "Scheduled"),
+                            ("held", "Held back"),
+                            ("queued", "Queued"),
+                            ("released", "Ready to send"),
+                            ("sending", "Sending"),
+                            ("unknown", "Unknown"),
+                            ("sent", "Sent"),
+                            ("delivered", "Delivered"),
+                            ("undelivered", "Undelivered"),
+                            ("expired", "Expired"),
+                            ("rejected", "Rejected"),
+                            ("blocked", "Blocked"),
+                            ("cancelled", "Cancelled"),
+                            ("failed", "Failed"),
+                        ],
+                        max_length=11,
+                    ),
+                ),
+                ("not_before", models.DateTimeField(help_text="Wait until then: schedule or back-off.", null=True)),
+                ("attempts", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                ("released_at", models.DateTimeField(null=True)),
+                (
+                    "sending_at",
+                    models.DateTimeField(help_text="Written to the carrier's socket after this.", null=True),
+                ),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("done_at", models.DateTimeField(null=True)),
+                (
+                    "claim",
+                    models.CharField(
+                        blank=True, db_default="", help_text="Which bind has it in its window.", max_length=40
+                    ),
+                ),
+                (
+                    "carrier_id",
+                    models.CharField(blank=True, db_default="", help_text="The first part's id.", max_length=65),
+                ),
+                (
+                    "error_code",
+                    models.CharField(blank=True, db_default="", help_text="The carrier's code.", max_length=20),
+                ),
+                ("reason", models.CharField(blank=True, db_default="", max_length=120)),
+                ("settled_at", models.DateTimeField(null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="messages",
+                        to="messaging.batch",
+                    ),
+                ),
+                (
+                    "payer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.account",
+                    ),
+                ),
+                (
+                    "quote",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.quote",
+                    ),
+                ),
+                (
+                    "settlement",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="billing.ledgertransaction",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Route',
+            name="Route",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=30, unique=True)),
-                ('name', models.CharField(max_length=60)),
-                ('throughput', models.PositiveIntegerField(default=100, help_text='Messages a second that the carrier allows.')),
-                ('is_paused', models.BooleanField(default=False, help_text='Messages wait in the queue.', verbose_name='paused')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.SlugField(max_length=30, unique=True)),
+                ("name", models.CharField(max_length=60)),
+                (
+                    "throughput",
+                    models.PositiveIntegerField(default=100, help_text="Messages a second that the carrier allows."),
+                ),
+                (
+                    "is_paused",
+                    models.BooleanField(default=False, help_text="Messages wait in the queue.", verbose_name="paused"),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('throughput__gt', 0)), name='route_throughput_positive')],
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("throughput__gt", 0)), name="route_throughput_positive")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.UUIDField(db_default=messaging.models.UuidV7(), editable=False, primary_key=True, serialize=False)),
-                ('carrier_id', models.CharField(max_length=65)),
-                ('status', models.CharField(help_text="The carrier's word, such as DELIVRD.", max_length=10)),
-                ('error_code', models.CharField(blank=True, max_length=20)),
-                ('recipient', models.CharField(blank=True, max_length=21)),
-                ('raw', models.TextField(blank=True)),
-                ('applied_at', models.DateTimeField(null=True)),
-                ('attempts', models.PositiveSmallIntegerField(db_default=0, default=0)),
-                ('next_try_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now)),
-                ('message', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='receipts', to='messaging.message')),
-                ('route', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='messaging.route')),
+                (
+                    "id",
+                    models.UUIDField(
+                        db_default=messaging.models.UuidV7(), editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("carrier_id", models.CharField(max_length=65)),
+                ("status", models.CharField(help_text="The carrier's word, such as DELIVRD.", max_length=10)),
+                ("error_code", models.CharField(blank=True, max_length=20)),
+                ("recipient", models.CharField(blank=True, max_length=21)),
+                ("raw", models.TextField(blank=True)),
+                ("applied_at", models.DateTimeField(null=True)),
+                ("attempts", models.PositiveSmallIntegerField(db_default=0, default=0)),
+                (
+                    "next_try_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), default=django.utils.timezone.now
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="receipts",
+                        to="messaging.message",
+                    ),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="messaging.route",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='MessagePart',
+            name="MessagePart",
             fields=[
-                ('pk', models.CompositePrimaryKey('message_id', 'part', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('part', models.PositiveSmallIntegerField()),
-                ('carrier_id', models.CharField(max_length=65)),
-                ('state', models.CharField(blank=True, db_default='', max_length=11)),
-                ('error_code', models.CharField(blank=True, db_default='', max_length=20)),
-                ('message', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='messaging.message')),
-                ('route', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='messaging.route')),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "message_id", "part", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("part", models.PositiveSmallIntegerField()),
+                ("carrier_id", models.CharField(max_length=65)),
+                ("state", models.CharField(blank=True, db_default="", max_length=11)),
+                ("error_code", models.CharField(blank=True, db_default="", max_length=20)),
+                (
+                    "message",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="messaging.message",
+                    ),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="messaging.route",
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='message',
-            name='route',
-            field=models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='messaging.route'),
+            model_name="message",
+            name="route",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="messaging.route",
+            ),
         ),
         migrations.CreateModel(
-            name='RouteRule',
+            name="RouteRule",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.CharField(blank=True, help_text='Digits without +; empty = all others.', max_length=15, unique=True)),
-                ('route', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='rules', to='messaging.route')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "prefix",
+                    models.CharField(
+                        blank=True, help_text="Digits without +; empty = all others.", max_length=15, unique=True
+                    ),
+                ),
+                (
+                    "route",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rules", to="messaging.route"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SmppConnector',
+            name="SmppConnector",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('host', models.CharField(max_length=200)),
-                ('port', models.PositiveIntegerField(default=2775)),
-                ('system_id', models.CharField(max_length=16)),
-                ('password', models.CharField(blank=True, max_length=9)),
-                ('system_type', models.CharField(blank=True, max_length=13)),
-                ('binds', models.PositiveSmallIntegerField(default=1, help_text='Sessions held open at once (transceivers).')),
-                ('window', models.PositiveSmallIntegerField(default=50, help_text='Unanswered submits a session may have.')),
-                ('enquire_link_seconds', models.PositiveSmallIntegerField(default=15)),
-                ('is_enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('route', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='smpp_connector', to='messaging.route')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("host", models.CharField(max_length=200)),
+                ("port", models.PositiveIntegerField(default=2775)),
+                ("system_id", models.CharField(max_length=16)),
+                ("password", models.CharField(blank=True, max_length=9)),
+                ("system_type", models.CharField(blank=True, max_length=13)),
+                (
+                    "binds",
+                    models.PositiveSmallIntegerField(default=1, help_text="Sessions held open at once (transceivers)."),
+                ),
+                (
+                    "window",
+                    models.PositiveSmallIntegerField(default=50, help_text="Unanswered submits a session may have."),
+                ),
+                ("enquire_link_seconds", models.PositiveSmallIntegerField(default=15)),
+                ("is_enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
+                    "route",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="smpp_connector", to="messaging.route"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ConnectorStatus',
+            name="ConnectorStatus",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('bind', models.PositiveSmallIntegerField()),
-                ('state', models.CharField(choices=[('connecting', 'Connecting'), ('bound', 'Bound'), ('refused', 'Refused'), ('down', 'Down')], max_length=10)),
-                ('detail', models.CharField(blank=True, max_length=200)),
-                ('since', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
-                ('connector', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='statuses', to='messaging.smppconnector')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("bind", models.PositiveSmallIntegerField()),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("connecting", "Connecting"),
+                            ("bound", "Bound"),
+                            ("refused", "Refused"),
+                            ("down", "Down"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("detail", models.CharField(blank=True, max_length=200)),
+                ("since", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "connector",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="statuses",
+                        to="messaging.smppconnector",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'connector statuses',
+                "verbose_name_plural": "connector statuses",
             },
         ),
         migrations.AddIndex(
-            model_name='batch',
-            index=models.Index(fields=['account', '-id'], name='messaging_b_account_f9d6fd_idx'),
+            model_name="batch",
+            index=models.Index(fields=["account", "-id"], name="messaging_b_account_f9d6fd_idx"),
         ),
         migrations.AddConstraint(
-            model_name='batch',
-            constraint=models.UniqueConstraint(condition=models.Q(('idempotency_key', ''), _negated=True), fields=('account', 'idempotency_key'), name='one_batch_a_key'),
+            model_name="batch",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("idempotency_key", ""), _negated=True),
+                fields=("account", "idempotency_key"),
+                name="one_batch_a_key",
+            ),
         ),
         migrations.AddIndex(
-            model_name='receipt',
-            index=models.Index(condition=models.Q(('applied_at', None)), fields=['next_try_at'], name='receipt_open'),
+            model_name="receipt",
+            index=models.Index(condition=models.Q(("applied_at", None)), fields=["next_try_at"], name="receipt_open"),
         ),
         migrations.AddIndex(
-            model_name='receipt',
-            index=models.Index(fields=['message'], name='receipt_message'),
+            model_name="receipt",
+            index=models.Index(fields=["message"], name="receipt_message"),
         ),
         migrations.AddIndex(
-            model_name='messagepart',
-            index=models.Index(fields=['carrier_id', 'route'], name='part_carrier'),
+            model_name="messagepart",
+            index=models.Index(fields=["carrier_id", "route"], name="part_carrier"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['batch', 'state'], name='message_batch'),
+            model_name="message",
+            index=models.Index(fields=["batch", "state"], name="message_batch"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['account', '-id'], name='message_account'),
+            model_name="message",
+            index=models.Index(fields=["account", "-id"], name="message_account"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['account', 'recipient'], name='message_recipient'),
+            model_name="message",
+            index=models.Index(fields=["account", "recipient"], name="message_recipient"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state', 'queued')), fields=['route', 'message_class', 'account', '-priority', 'id'], name='message_queue'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("state", "queued")),
+                fields=["route", "message_class", "account", "-priority", "id"],
+                name="message_queue",
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state', 'scheduled')), fields=['not_before'], name='message_scheduled'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("state", "scheduled")), fields=["not_before"], name="message_scheduled"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state', 'released')), fields=['route', 'message_class', '-priority', 'id'], name='message_released'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("state", "released")),
+                fields=["route", "message_class", "-priority", "id"],
+                name="message_released",
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state__in', ['sending', 'unknown'])), fields=['route', 'claim'], name='message_open'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("state__in", ["sending", "unknown"])),
+                fields=["route", "claim"],
+                name="message_open",
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('settled_at', None), ('state__in', ['sent', 'delivered', 'undelivered', 'expired', 'rejected', 'blocked', 'cancelled', 'failed'])), fields=['id'], name='message_unsettled'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(
+                    ("settled_at", None),
+                    (
+                        "state__in",
+                        ["sent", "delivered", "undelivered", "expired", "rejected", "blocked", "cancelled", "failed"],
+                    ),
+                ),
+                fields=["id"],
+                name="message_unsettled",
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('carrier_id', ''), _negated=True), fields=['carrier_id', 'route'], name='message_carrier'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("carrier_id", ""), _negated=True),
+                fields=["carrier_id", "route"],
+                name="message_carrier",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='routerule',
-            constraint=models.CheckConstraint(condition=models.Q(('prefix__regex', '^\\d{0,15}$')), name='rule_prefix_digits'),
+            model_name="routerule",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("prefix__regex", "^\\d{0,15}$")), name="rule_prefix_digits"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='connectorstatus',
-            constraint=models.UniqueConstraint(fields=('connector', 'bind'), name='one_status_a_bind'),
+            model_name="connectorstatus",
+            constraint=models.UniqueConstraint(fields=("connector", "bind"), name="one_status_a_bind"),
         ),
     ]
