@@ -144,6 +144,21 @@ class SmppConnectorAdmin(ModelAdmin):
         return describe_binds(connector)
 
 
+@admin.register(RouteRule)
+class RouteRuleAdmin(ModelAdmin):
+    """Which route takes what; here the rule for all other numbers (an empty prefix) is made too."""
+
+    list_display = ("shown_prefix", "route")
+    list_select_related = ("route",)
+    list_filter = ("route",)
+    search_fields = ("prefix__startswith",)
+    ordering = ("prefix",)
+
+    @display(description="prefix", ordering="prefix")
+    def shown_prefix(self, rule: RouteRule) -> str:
+        return str(rule)
+
+
 # --- Messages ------------------------------------------------------------------------------------------------------
 
 

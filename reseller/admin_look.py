@@ -41,6 +41,7 @@ _NAVIGATION = [
         "title": "Carriers",
         "items": [
             _link("Routes", "alt_route", "messaging_route"),
+            _link("Route rules", "rule", "messaging_routerule"),
             _link("Connectors", "settings_ethernet", "messaging_smppconnector"),
         ],
     },

@@ -25,7 +25,7 @@ from billing.models import (
     TopUp,
 )  # fmt: skip
 from billing.selectors import balance_of
-from messaging.models import Batch, ConnectorStatus, Message, Receipt, Route, SmppConnector
+from messaging.models import Batch, ConnectorStatus, Message, Receipt, Route, RouteRule, SmppConnector
 from reseller.demo.load import load_demo
 from tests.cast import PASSWORD, LogIn, Member
 
@@ -299,6 +299,12 @@ def test_rates_are_edited_on_their_card(staff: Client):
 def test_overrides_are_for_direct_clients_only(staff: Client, reseller: Member, client_member: Member):
     form = staff.get(url(RateOverride, "add")).context["adminform"].form
     assert set(form.fields["account"].queryset) == {reseller.account}
+
+
+def test_a_route_is_made_that_takes_all_other_numbers(staff: Client):
+    route = Route.objects.create(code="r", name="R")
+    assert staff.post(url(RouteRule, "add"), {"prefix": "", "route": route.pk}).status_code == 302
+    assert route.rules.get().prefix == ""
 
 
 def test_a_connectors_password_is_written_and_never_shown(staff: Client):

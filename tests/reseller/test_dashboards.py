@@ -85,6 +85,7 @@ def test_a_new_reseller_is_told_what_to_do_first(outsider: Member, log_in: LogIn
     assert "Add your first client" in text
     assert "Send your first SMS" in text
     assert "Add credit" not in text, "it pays by invoice"
+    assert "Messages by day" not in text, "nothing to draw yet"
     assert "Nothing was sent yet" in text
 
 
