@@ -160,22 +160,23 @@ CELERY_TASK_ROUTES = {
     "billing.tasks.*": {"queue": "billing"},
 }
 CELERY_TIMEZONE = "UTC"
-# Declared here and copied into the database by the scheduler; staff may change the copies in the admin.
+# Declared here and copied into the database by the scheduler; staff may change the copies in the admin. (It knows
+# "expire_seconds" and drops Celery's "expires" without a word.)
 CELERY_BEAT_SCHEDULE = {
     f"heartbeat-{queue}": {
         "task": "reseller.tasks.heartbeat",
         "schedule": HEARTBEAT_INTERVAL,
         "args": [queue],
-        "options": {"queue": queue, "expires": 2 * HEARTBEAT_INTERVAL},
+        "options": {"queue": queue, "expire_seconds": 2 * HEARTBEAT_INTERVAL},
     }
     for queue in QUEUES
 } | {
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60},
-    "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expires": 60}},
+    "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expire_seconds": 60}},
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
-    "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expires": 1}},
-    "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expires": 2}},
-    "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expires": 2}},
+    "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
+    "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
+    "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
     "partitions": {"task": "messaging.tasks.ensure_partitions", "schedule": 6 * 60 * 60},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"

@@ -5,6 +5,8 @@ import json
 import pytest
 from celery import current_app
 from django.conf import settings
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import ModelEntry
 from redis import Redis
 
 from messaging import tasks
@@ -36,14 +38,15 @@ def test_hints_go_to_the_queue_of_their_workers(valkey: Redis):
     assert sorted(waiting(valkey, "settle")) == sorted([SETTLE, RECEIPTS])
 
 
-def test_hints_and_ticks_expire_so_that_a_pause_piles_nothing_up(valkey: Redis):
+def test_hints_and_ticks_expire_so_that_a_pause_piles_nothing_up(db, valkey: Redis):
     wake(SETTLE)
     [body] = valkey.lrange("settle", 0, -1)
     assert json.loads(body)["headers"]["expires"]
     for name in ("dispatch", "settle", "receipts"):
-        entry = settings.CELERY_BEAT_SCHEDULE[name]
-        assert entry["options"]["expires"] <= entry["schedule"]
-        assert entry["task"] in current_app.tasks
+        ModelEntry.from_entry(name, app=current_app, **settings.CELERY_BEAT_SCHEDULE[name])
+        entry = PeriodicTask.objects.get(name=name)
+        assert entry.expire_seconds <= entry.interval.every
+        assert entry.task in current_app.tasks
 
 
 @pytest.mark.usefixtures("committed_db")
