@@ -75,11 +75,11 @@ class Database:
     async def fetch(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement as one transaction; returns its rows. Raises DatabaseAway and closes the connection."""
         async with self._turn:
-            if self._reopen:
-                await self.open()
-            if self._connection is None or self._connection.closed:
-                raise DatabaseAway("the connection is closed")
             try:
+                if self._reopen:
+                    await self.open()
+                if self._connection is None or self._connection.closed:
+                    raise DatabaseAway("the connection is closed")
                 cursor = await self._connection.execute(query, parameters)
                 return await cursor.fetchall() if cursor.description else []
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
