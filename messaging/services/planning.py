@@ -9,7 +9,7 @@ from django.conf import settings
 
 from accounts.models import Account
 from accounts.selectors import suspended_in_line
-from billing.exceptions import NoPrice, NotAllowed
+from billing.exceptions import NoPrice, NotAllowed, NotLocal
 from billing.selectors import shows_money
 from billing.services.pricing import PriceList, UnitPrice
 from messaging.exceptions import (
@@ -139,7 +139,7 @@ class Plan:
 
     @property
     def currency(self) -> str:
-        return self.payer.currency
+        return self.prices.currency
 
     def excluded(self, reason: str) -> list[PlannedExclusion]:
         """The exclusions with one reason of Exclusion.Reason."""
@@ -210,7 +210,7 @@ def check_text(text: str) -> str:
 
     Raises BadText, TextTooLong.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    text = _storable(text.replace("\r\n", "\n").replace("\r", "\n"))
     if not text.strip():
         raise BadText("Enter the text of the message.")
     parts = segment(text).parts
@@ -220,6 +220,11 @@ def check_text(text: str) -> str:
             " Shorten it."
         )
     return text
+
+
+def _storable(text: str) -> str:
+    """Without what the database cannot store: NUL, and halves of surrogate pairs (JSON can carry them)."""
+    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def load_routes() -> dict[str, int]:
@@ -255,6 +260,9 @@ class _Sorter:
         except NoPrice as error:
             self._exclude(value, Reason.NO_PRICE, str(error))
             return
+        except NotLocal as error:
+            self._exclude(value, Reason.NOT_LOCAL, str(error))
+            return
         route_id = self._route_of(number)
         if route_id is None:
             self._exclude(value, Reason.NO_ROUTE, "No carrier takes this destination yet.")
@@ -269,4 +277,4 @@ class _Sorter:
         return None
 
     def _exclude(self, value: str, reason: str, detail: str) -> None:
-        self.exclusions.append(PlannedExclusion(value[:60], reason, detail[:200]))
+        self.exclusions.append(PlannedExclusion(_storable(value)[:60], reason, detail[:200]))

@@ -194,7 +194,8 @@ def test_bad_senders_say_what_is_allowed(sender, words):
 
 
 def test_texts_are_checked():
-    assert check_text("a\r\nb") == "a\nb"
+    assert check_text("a\r\nb\0") == "a\nb"
+    assert check_text("x\ud83d\ude00 \ud83d") == "x😀 \ufffd"
     with pytest.raises(BadText, match="Enter the text"):
         check_text(" \n")
     with pytest.raises(TextTooLong, match=r"1,531 characters and would need 11 parts; at most 10"):
