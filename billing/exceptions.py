@@ -15,12 +15,20 @@ class InsufficientFunds(BillingError):
         self.shortfall = shortfall
 
 
+class WalletFrozen(BillingError):
+    """A card payment is disputed: nothing can be spent until the bank has decided."""
+
+
 class DuplicateMovement(BillingError):
     """A movement with this idempotency key is in the ledger already; nothing was written."""
 
 
 class NoPrice(BillingError):
     """No rate matches the destination: refused, never free (PRODUCT.md)."""
+
+
+class NotLocal(BillingError):
+    """SMS credits send to numbers of the account's own country only (seed 1, step 4)."""
 
 
 class NotAllowed(BillingError):

@@ -9,6 +9,9 @@ from django.utils import timezone
 from accounts.codes import new_code
 from accounts.models import Account, User
 
+# The ledger's "currency" of SMS credits: 1 credit = 1 part. Counted by the same rules as money, never exchanged.
+CREDITS = "SMS"
+
 
 class MoneyField(models.DecimalField):
     """Exact money: 18 digits, 6 of them decimals (PRODUCT.md, money rule 8)."""
@@ -102,6 +105,23 @@ class Quote(models.Model):
         return f"+{self.prefix} {self.unit_price} {self.currency}"
 
 
+class CountryMargin(models.Model):
+    """What the parent adds for one country instead of the account's general SMS margin."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="country_margins")
+    country = models.CharField(max_length=2)
+    sms_margin = MoneyField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "country"], name="one_margin_a_country"),
+            models.CheckConstraint(condition=models.Q(sms_margin__gte=0), name="country_margin_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.country} {self.sms_margin}"
+
+
 class BillingTerms(models.Model):
     """Who pays for an account, how, and at which margin (seed 1, step 4)."""
 
@@ -171,6 +191,7 @@ class LedgerAccount(models.Model):
         REVENUE = "revenue", "Platform revenue"
         CARD = "card", "Card payments received"
         MANUAL = "manual", "Manual payments and corrections"
+        ISSUED = "issued", "SMS credits issued"
 
     owner = models.ForeignKey(Account, models.PROTECT, related_name="ledger_accounts")
     kind = models.CharField(max_length=10, choices=Kind.choices)
@@ -178,16 +199,26 @@ class LedgerAccount(models.Model):
     balance = MoneyField(default=0)
     # Below zero as far as credit is granted; 0 = prepaid.
     credit_limit = MoneyField(default=0)
+    overdraft_limit = MoneyField(default=0, help_text="Temporary credit, on top of the credit limit.")
+    # How far a reversal (refund, dispute, credits taken back) went below the floor; shrinks as the debt is covered.
+    debt_allowance = MoneyField(default=0, editable=False)
+    is_frozen = models.BooleanField(default=False, help_text="A disputed payment: nothing can be spent.")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["owner", "kind", "currency"], name="one_ledger_account_a_kind"),
             models.CheckConstraint(
-                condition=~models.Q(kind__in=["wallet", "held"]) | models.Q(balance__gte=-models.F("credit_limit")),
+                condition=~models.Q(kind__in=["wallet", "held"])
+                | models.Q(
+                    balance__gte=-models.F("credit_limit") - models.F("overdraft_limit") - models.F("debt_allowance")
+                ),
                 name="wallet_floor",
             ),
-            models.CheckConstraint(condition=models.Q(credit_limit__gte=0), name="credit_not_negative"),
+            models.CheckConstraint(
+                condition=models.Q(credit_limit__gte=0, overdraft_limit__gte=0, debt_allowance__gte=0),
+                name="credit_not_negative",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -203,8 +234,15 @@ class LedgerTransaction(models.Model):
         CAPTURE = "capture", "Messages sent"
         RELEASE = "release", "Messages not sent"
         MANUAL = "manual", "Manual payment or correction"
+        POSTPAID = "postpaid", "Monthly postpaid top-up"
+        TRIAL = "trial", "Trial credit"
+        CREDITS = "credits", "SMS credits transferred"
+        TAKEBACK = "takeback", "SMS credits taken back"
+        REFUND = "refund", "Refund"
+        DISPUTE = "dispute", "Disputed payment"
+        DISPUTE_WON = "dispute_won", "Dispute won"
 
-    kind = models.CharField(max_length=10, choices=Kind.choices)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
     idempotency_key = models.CharField(max_length=120, unique=True)
     currency = models.CharField(max_length=3)
     reference = models.CharField(max_length=40, blank=True, help_text="Public code of the top-up or batch.")
@@ -262,6 +300,32 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} {self.currency}"
+
+
+class CreditLot(models.Model):
+    """SMS credits that a parent transferred at one price. What is left of it follows from what the account used:
+    the oldest lot is used first (billing/services/credits.py)."""
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="credit_lots", help_text="Who may send with it.")
+    payer = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose wallet paid for it.")
+    quantity = models.PositiveIntegerField(help_text="Credits transferred; 1 credit = 1 part.")
+    taken_back = models.PositiveIntegerField(default=0)
+    currency = models.CharField(max_length=3)
+    unit_price = MoneyField(help_text="What the payer paid for one credit.")
+    # As Quote.chain, down to the payer: taking back gives each level what it earned or paid.
+    chain: Any = models.JSONField()
+    transaction = models.OneToOneField(LedgerTransaction, models.PROTECT, related_name="credit_lot")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(quantity__gt=0, taken_back__lte=models.F("quantity")), name="lot_not_overdrawn"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} credits"
 
 
 # --- Card payments -----------------------------------------------------------------------------------------------

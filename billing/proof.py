@@ -57,8 +57,9 @@ PROOFS = (
     ),
     Proof(
         "no wallet is below its floor",
-        """SELECT id AS ledger_account, balance, credit_limit FROM billing_ledgeraccount
-           WHERE kind IN ('wallet', 'held') AND balance < -credit_limit""",
+        """SELECT id AS ledger_account, balance, credit_limit, overdraft_limit, debt_allowance
+           FROM billing_ledgeraccount WHERE kind IN ('wallet', 'held')
+           AND balance < -credit_limit - overdraft_limit - debt_allowance""",
     ),
     Proof(
         "what is held equals the open rest of the holds",

@@ -7,17 +7,21 @@ from decimal import Decimal
 from django.http import Http404
 
 from accounts.models import Account
-from billing.models import BillingTerms, LedgerAccount, LedgerEntry, TopUp
+from billing.models import CREDITS, BillingTerms, LedgerAccount, LedgerEntry, TopUp
 
 
 @dataclass(frozen=True)
 class Balance:
-    """``available`` can be spent now (credit included); ``held`` is set aside for accepted messages."""
+    """``available`` can be spent now (credit included, negative = a debt); ``held`` is set aside for messages.
+
+    ``credit_limit``: permanent and temporary credit. ``is_frozen``: a payment is disputed, nothing can be spent.
+    """
 
     available: Decimal
     held: Decimal
     credit_limit: Decimal
     currency: str
+    is_frozen: bool = False
 
 
 def terms_of(account: Account) -> BillingTerms | None:
@@ -33,19 +37,26 @@ def shows_money(account: Account | None) -> bool:
 
 def balance_of(account: Account) -> Balance:
     """The account's own money; zeros when it never had any."""
-    rows = {
-        row.kind: row
-        for row in LedgerAccount.objects.filter(
-            owner=account, kind__in=[LedgerAccount.Kind.WALLET, LedgerAccount.Kind.HELD], currency=account.currency
-        )
-    }
+    return _balance(account, account.currency)
+
+
+def credits_of(account: Account) -> Balance:
+    """The SMS credits that the account can send with; zeros when it never had any."""
+    return _balance(account, CREDITS)
+
+
+def _balance(account: Account, currency: str) -> Balance:
+    kinds = [LedgerAccount.Kind.WALLET, LedgerAccount.Kind.HELD]
+    found = LedgerAccount.objects.filter(owner=account, kind__in=kinds, currency=currency)
+    rows = {row.kind: row for row in found}
     wallet, held = rows.get(LedgerAccount.Kind.WALLET), rows.get(LedgerAccount.Kind.HELD)
-    credit = wallet.credit_limit if wallet else Decimal(0)
+    credit = wallet.credit_limit + wallet.overdraft_limit if wallet else Decimal(0)
     return Balance(
         available=(wallet.balance if wallet else Decimal(0)) + credit,
         held=held.balance if held else Decimal(0),
         credit_limit=credit,
-        currency=account.currency,
+        currency=currency,
+        is_frozen=wallet.is_frozen if wallet else False,
     )
 
 

@@ -171,6 +171,7 @@ class Exclusion(models.Model):
         DUPLICATE = "duplicate", "Duplicate"
         NO_PRICE = "no_price", "No price for this destination"
         NO_ROUTE = "no_route", "No route to this destination"
+        NOT_LOCAL = "not_local", "Not a local number"
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="exclusions")
     value = models.CharField(max_length=60, help_text="As it was typed.")

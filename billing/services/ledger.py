@@ -15,7 +15,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import Account, User
 from accounts.services.accounts import get_platform
-from billing.exceptions import BillingError, DuplicateMovement, InsufficientFunds
+from billing.exceptions import BillingError, DuplicateMovement, InsufficientFunds, WalletFrozen
 from billing.models import Hold, LedgerAccount, LedgerTransaction
 
 Kind = LedgerAccount.Kind
@@ -87,6 +87,8 @@ def _insert_entries(header: LedgerTransaction, entries: list[tuple[int, Decimal]
                 [header.pk, [account for account, _ in entries], [amount for _, amount in entries]],
             )
     except IntegrityError as error:
+        if "wallet_frozen" in str(error):
+            raise WalletFrozen("Nothing can be spent while a card payment is disputed.") from error
         if "wallet_floor" not in str(error):
             raise
         raise _insufficient(entries) from error
@@ -96,8 +98,8 @@ def _insufficient(entries: list[tuple[int, Decimal]]) -> InsufficientFunds:
     wallets = LedgerAccount.objects.in_bulk([account for account, _ in entries])
     for account, amount in entries:
         wallet = wallets[account]
-        shortfall = -(wallet.balance + wallet.credit_limit + amount)
-        if wallet.kind in (Kind.WALLET, Kind.HELD) and shortfall > 0:
+        shortfall = -(wallet.balance + wallet.credit_limit + wallet.overdraft_limit + amount)
+        if wallet.kind in (Kind.WALLET, Kind.HELD) and amount < 0 and shortfall > 0:
             return InsufficientFunds(f"{shortfall.normalize():f} {wallet.currency} are missing.", shortfall)
     return InsufficientFunds("The balance does not cover this.")
 
@@ -115,18 +117,24 @@ def hold(
     reference: str,
     quantity: int,
     actor: User | None,
+    currency: str = "",
 ) -> Hold:
-    """Set aside the whole price of a batch from its payer's wallet, or raise InsufficientFunds and write nothing."""
+    """Set aside the whole price of a batch from its payer's wallet, or write nothing.
+
+    ``currency`` is CREDITS where ``amount`` counts credits, else the branch's money. Raises InsufficientFunds and
+    WalletFrozen.
+    """
     if payer.currency != account.currency:
         raise ValueError("a branch of the tree has one currency")
-    made = Hold.objects.create(batch_id=batch_id, account=account, payer=payer, currency=payer.currency, amount=amount)
+    currency = currency or payer.currency
+    made = Hold.objects.create(batch_id=batch_id, account=account, payer=payer, currency=currency, amount=amount)
     if amount:
         post(
-            kind=TxKind.HOLD, key=f"hold:{batch_id}", currency=payer.currency, about=account, actor=actor,
+            kind=TxKind.HOLD, key=f"hold:{batch_id}", currency=currency, about=account, actor=actor,
             reference=reference, quantity=quantity,
             postings=[
-                Posting(open_account(payer, Kind.WALLET).pk, -amount),
-                Posting(open_account(payer, Kind.HELD).pk, amount),
+                Posting(open_account(payer, Kind.WALLET, currency).pk, -amount),
+                Posting(open_account(payer, Kind.HELD, currency).pk, amount),
             ],
         )  # fmt: skip
     return made
@@ -163,16 +171,29 @@ def settle(*, key: str, settlements: list[Settlement]) -> dict[UUID, Settled]:
     books are wrong, and nothing is written.
     """
     holds = _move_holds(settlements)
-    # An account's terms may have changed between two of its batches, so its payer is a batch's own.
-    groups: defaultdict[tuple[Account, Account], list[Settlement]] = defaultdict(list)
+    # An account's terms may have changed between two of its batches, so payer and currency are a batch's own.
+    groups: defaultdict[_Side, list[Settlement]] = defaultdict(list)
     for one in settlements:
-        groups[holds[one.batch_id].account, holds[one.batch_id].payer].append(one)
-    books = _lock_books({payer for _, payer in groups}, {pk for one in settlements for pk in one.earnings})
+        found = holds[one.batch_id]
+        groups[_Side(found.account, found.payer, found.currency)].append(one)
+    books = _lock_books(groups, {pk for one in settlements for pk in one.earnings})
     settled: dict[UUID, Settled] = {}
-    for (account, payer), group in groups.items():
-        ids = Settled(_capture(key, account, payer, group, books), _release(key, account, payer, group, books))
+    for side, group in groups.items():
+        ids = Settled(_capture(key, side, group, books), _release(key, side, group, books))
         settled |= {one.batch_id: ids for one in group}
     return settled
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Whose messages are settled, from whose wallet, in which currency."""
+
+    account: Account
+    payer: Account
+    currency: str
+
+    def key(self, chunk: str) -> str:
+        return f"{self.account.pk}:{self.payer.pk}:{self.currency}:{chunk}"
 
 
 def _move_holds(settlements: list[Settlement]) -> dict[UUID, Hold]:
@@ -191,49 +212,52 @@ def _move_holds(settlements: list[Settlement]) -> dict[UUID, Hold]:
     return found
 
 
-Books = dict[tuple[int, str], int]  # (owner's id, kind) -> ledger account's id
+Books = dict[tuple[int, str, str], int]  # (owner's id, kind, currency) -> ledger account's id
+PLATFORM = 0  # stands for the platform's id in Books
 
 
-def _lock_books(payers: Iterable[Account], earners: set[int]) -> Books:
+def _lock_books(sides: Iterable[_Side], earners: set[int]) -> Books:
     """Lock every ledger account that the chunk moves, once and in the order of ids, before the first entry."""
-    rows: list[LedgerAccount] = []
-    currencies = set()
-    for payer in payers:
-        currencies.add(payer.currency)
-        rows += [open_account(payer, Kind.WALLET), open_account(payer, Kind.HELD)]
-    rows += [open_account(owner, Kind.WALLET) for owner in Account.objects.filter(pk__in=earners)]
-    rows += [platform_account(Kind.REVENUE, currency) for currency in currencies]
-    locked = LedgerAccount.objects.filter(pk__in={row.pk for row in rows}).order_by("pk").select_for_update(no_key=True)
+    books: Books = {}
+    for side in sides:
+        for kind in (Kind.WALLET, Kind.HELD):
+            books[side.payer.pk, kind, side.currency] = open_account(side.payer, kind, side.currency).pk
+        books[PLATFORM, Kind.REVENUE, side.currency] = platform_account(Kind.REVENUE, side.currency).pk
+    for owner in Account.objects.filter(pk__in=earners):
+        books[owner.pk, Kind.WALLET, owner.currency] = open_account(owner, Kind.WALLET).pk
+    locked = LedgerAccount.objects.filter(pk__in=set(books.values())).order_by("pk").select_for_update(no_key=True)
     list(locked.values_list("pk"))
-    books = {(row.owner_id, row.kind): row.pk for row in rows if row.kind != Kind.REVENUE}
-    return books | {(0, row.currency): row.pk for row in rows if row.kind == Kind.REVENUE}
+    return books
 
 
-def _capture(key: str, account: Account, payer: Account, group: list[Settlement], books: Books) -> int | None:
+def _capture(key: str, side: _Side, group: list[Settlement], books: Books) -> int | None:
     captured = sum((one.captured for one in group), Decimal(0))
     if not captured:
         return None
     earned = [(pk, amount) for one in group for pk, amount in one.earnings.items()]
     revenue = captured - sum((amount for _, amount in earned), Decimal(0))
     return post(
-        kind=TxKind.CAPTURE, key=f"capture:{account.pk}:{payer.pk}:{key}", currency=payer.currency, about=account,
+        kind=TxKind.CAPTURE, key=f"capture:{side.key(key)}", currency=side.currency, about=side.account,
         reference=_common_reference(group), quantity=sum(one.captured_count for one in group),
         postings=[
-            Posting(books[payer.pk, Kind.HELD], -captured),
-            *(Posting(books[pk, Kind.WALLET], amount) for pk, amount in earned),
-            Posting(books[0, payer.currency], revenue),
+            Posting(books[side.payer.pk, Kind.HELD, side.currency], -captured),
+            *(Posting(books[pk, Kind.WALLET, side.currency], amount) for pk, amount in earned),
+            Posting(books[PLATFORM, Kind.REVENUE, side.currency], revenue),
         ],
     ).pk  # fmt: skip
 
 
-def _release(key: str, account: Account, payer: Account, group: list[Settlement], books: Books) -> int | None:
+def _release(key: str, side: _Side, group: list[Settlement], books: Books) -> int | None:
     released = sum((one.released for one in group), Decimal(0))
     if not released:
         return None
     return post(
-        kind=TxKind.RELEASE, key=f"release:{account.pk}:{payer.pk}:{key}", currency=payer.currency, about=account,
+        kind=TxKind.RELEASE, key=f"release:{side.key(key)}", currency=side.currency, about=side.account,
         reference=_common_reference(group), quantity=sum(one.released_count for one in group),
-        postings=[Posting(books[payer.pk, Kind.HELD], -released), Posting(books[payer.pk, Kind.WALLET], released)],
+        postings=[
+            Posting(books[side.payer.pk, Kind.HELD, side.currency], -released),
+            Posting(books[side.payer.pk, Kind.WALLET, side.currency], released),
+        ],
     ).pk  # fmt: skip
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
+import phonenumbers
 from django.utils import timezone
 
+from accounts.countries import country_name
 from accounts.models import Account
-from billing.exceptions import NoPrice, NotAllowed
-from billing.models import BillingTerms, Quote, Rate, RateCard, RateOverride
+from billing.exceptions import NoPrice, NotAllowed, NotLocal
+from billing.models import CREDITS, BillingTerms, CountryMargin, Quote, Rate, RateCard, RateOverride
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,11 @@ class PriceList:
     def __init__(self, account: Account) -> None:
         self.account = account
         self._line = self._load_line()
-        self.payer = self._find_payer()
+        self._paying = self._find_paying()
+        self.payer = self._paying.account
+        self.uses_credits = self._paying.method == BillingTerms.Method.SMS_CREDITS
+        # What amounts are counted in: the branch's money, or credits.
+        self.currency = CREDITS if self.uses_credits else account.currency
 
     def _load_line(self) -> list[BillingTerms]:
         """Terms from the platform's direct child down to the account."""
@@ -53,13 +59,11 @@ class PriceList:
             raise NotAllowed(f"{self.account.name} has no billing terms yet; ask whoever manages the account.")
         return line
 
-    def _find_payer(self) -> Account:
+    def _find_paying(self) -> BillingTerms:
         """Up the tree past every account whose activity its parent pays."""
         for terms in reversed(self._line):
-            if terms.method == BillingTerms.Method.SMS_CREDITS:
-                raise NotAllowed("Sending with SMS credits is not available yet.")
             if terms.method != BillingTerms.Method.BILL_TO_PARENT:
-                return terms.account
+                return terms
         raise NotAllowed("Nobody pays for this account: the platform pays for no client.")
 
     @cached_property
@@ -87,7 +91,17 @@ class PriceList:
         return {}
 
     def price_of(self, recipient: str) -> UnitPrice:
-        """The price of one part to an E.164 number; raises NoPrice when no prefix matches: refused, never free."""
+        """The price of one part to an E.164 number.
+
+        Raises NoPrice when no prefix matches (refused, never free) and, for an account that sends with credits,
+        NotLocal for a number of another country than its payer's (PRODUCT.md, money rule 3).
+        """
+        if self.uses_credits:
+            return self._credit_price(recipient)
+        return self.money_price_of(recipient)
+
+    def money_price_of(self, recipient: str) -> UnitPrice:
+        """The chain of money prices to a number, also for an account that sends with credits. Raises NoPrice."""
         digits = recipient.removeprefix("+")
         for length in self._prefix_lengths:
             prefix = digits[:length]
@@ -97,12 +111,36 @@ class PriceList:
                 return self._prices[prefix]
         raise NoPrice("No price for this destination; ask whoever manages the account to add it.")
 
+    def _credit_price(self, recipient: str) -> UnitPrice:
+        """One credit a part, to numbers of the credits' own country only."""
+        self.money_price_of(recipient)  # what the platform does not sell cannot be sent with credits either
+        home = self.payer.country
+        if phonenumbers.region_code_for_number(phonenumbers.parse(recipient)) != home:
+            raise NotLocal(f"SMS credits send to numbers of {country_name(home)} only.")
+        code = str(phonenumbers.country_code_for_region(home))
+        if code not in self._prices_in_credits:
+            self._prices_in_credits[code] = UnitPrice(code, home, ((self.payer.pk, Decimal(1)),), None)
+        return self._prices_in_credits[code]
+
+    @cached_property
+    def _prices_in_credits(self) -> dict[str, UnitPrice]:
+        return {}
+
+    @cached_property
+    def _country_margins(self) -> dict[tuple[int, str], Decimal]:
+        rows = CountryMargin.objects.filter(account__in=[terms.account_id for terms in self._line])
+        return {(row.account_id, row.country): row.sms_margin for row in rows}
+
+    def _margin(self, terms: BillingTerms, country: str) -> Decimal:
+        """What the parent adds for this account: its margin for the country, else its general one."""
+        return self._country_margins.get((terms.account_id, country), terms.sms_margin)
+
     def _build(self, prefix: str) -> UnitPrice:
         price, country = self._rates[prefix]
         chain: list[tuple[int, Decimal]] = []
         for terms in self._line:
             if chain:  # the platform's direct child pays the rate itself
-                price += terms.sms_margin
+                price += self._margin(terms, country)
             chain.append((terms.account_id, price))
             if terms.account_id == self.payer.pk:
                 break
@@ -121,11 +159,11 @@ class PriceList:
     def _quote(self, price: UnitPrice) -> Quote:
         chain = [[owner, f"{own:.6f}"] for owner, own in price.chain]
         display = None if price.display_price is None else f"{price.display_price:.6f}"
-        content = [self.account.pk, self.payer.pk, self.account.currency, price.prefix, price.country, chain, display]
+        content = [self.account.pk, self.payer.pk, self.currency, price.prefix, price.country, chain, display]
         return Quote(
             account=self.account,
             payer=self.payer,
-            currency=self.account.currency,
+            currency=self.currency,
             prefix=price.prefix,
             country=price.country,
             chain=chain,

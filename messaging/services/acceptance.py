@@ -115,7 +115,7 @@ def _write_batch(plan: Plan, *, actor: User | None, door: str, message_class: in
     audit.record(account=plan.account, actor=actor, action="batch.accepted", subject=batch.code)
     ledger.hold(
         batch_id=batch.pk, account=plan.account, payer=plan.payer, amount=plan.total, reference=batch.code,
-        quantity=plan.message_count, actor=actor,
+        quantity=plan.message_count, actor=actor, currency=plan.currency,
     )  # fmt: skip
     for route_id in sorted({recipient.route_id for recipient in plan.recipients}):
         transaction.on_commit(partial(wake, DISPATCH, route_id))

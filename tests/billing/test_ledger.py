@@ -4,7 +4,7 @@ from uuid import uuid4
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from billing.exceptions import DuplicateMovement, InsufficientFunds
+from billing.exceptions import DuplicateMovement, InsufficientFunds, WalletFrozen
 from billing.models import Hold, LedgerAccount, LedgerEntry, LedgerTransaction
 from billing.selectors import balance_of
 from billing.services import ledger
@@ -166,6 +166,47 @@ def test_a_ledger_account_opens_with_nothing(client_member):
             " VALUES (%s, 'held', 'AUD', 5, 0, now())",
             [client_member.account.pk],
         )
+
+
+@pytest.mark.parametrize("kind", ["refund", "dispute", "takeback"])
+def test_only_a_reversal_goes_below_the_floor_and_then_nothing_can_be_spent(client_member, kind):
+    wallet = ledger.open_account(client_member.account, "wallet")
+    card = ledger.platform_account("card", "AUD")
+
+    def move(kind, amount):
+        sides = [ledger.Posting(wallet.pk, -D(amount)), ledger.Posting(card.pk, D(amount))]
+        ledger.post(kind=kind, key=f"{kind}{amount}", currency="AUD", about=client_member.account, postings=sides)
+
+    with pytest.raises(InsufficientFunds):
+        move("manual", "12")
+    move(kind, "12")
+    assert balance_of(client_member.account).available == D(-2)
+    with pytest.raises(InsufficientFunds):
+        make_hold(client_member, client_member, "0.000001")
+    fund(client_member, "5")
+    make_hold(client_member, client_member, "3")
+    with pytest.raises(InsufficientFunds):  # the debt was covered: its allowance is gone
+        make_hold(client_member, client_member, "0.000001")
+
+
+def test_a_frozen_wallet_spends_nothing_and_still_receives(client_member):
+    LedgerAccount.objects.filter(owner=client_member.account, kind="wallet").update(is_frozen=True)
+    with pytest.raises(WalletFrozen):
+        make_hold(client_member, client_member, "1")
+    fund(client_member, "5")
+    assert balance_of(client_member.account).available == D(15)
+
+
+def test_credit_that_ends_while_it_is_used_leaves_a_debt(client_member):
+    wallet = LedgerAccount.objects.filter(owner=client_member.account, kind="wallet")
+    wallet.update(credit_limit=D(5), overdraft_limit=D(3))
+    make_hold(client_member, client_member, "18")
+    wallet.update(overdraft_limit=0)
+    assert balance_of(client_member.account).available == D(-3)
+    with pytest.raises(InsufficientFunds):
+        make_hold(client_member, client_member, "0.01")
+    fund(client_member, "3.50")
+    make_hold(client_member, client_member, "0.50")
 
 
 def test_running_balances_follow_the_entries(client_member):

@@ -2,8 +2,8 @@ from decimal import Decimal
 
 import pytest
 
-from billing.exceptions import NoPrice, NotAllowed
-from billing.models import BillingTerms, Quote, RateOverride
+from billing.exceptions import NoPrice, NotAllowed, NotLocal
+from billing.models import BillingTerms, CountryMargin, Quote, RateOverride
 from billing.services.pricing import PriceList
 from billing.services.terms import update_terms
 from tests.cast import make_client, make_member
@@ -64,10 +64,21 @@ def test_billing_to_the_parent_is_recursive(reseller, billed_member):
     assert prices.price_of("+61412345678").price == D("0.05")
 
 
-def test_sms_credits_cannot_send_yet(reseller):
+def test_sms_credits_cost_one_a_part_and_stay_in_the_country(reseller):
     client = make_client(reseller, method=BillingTerms.Method.SMS_CREDITS)
-    with pytest.raises(NotAllowed, match="not available yet"):
-        PriceList(client.account)
+    prices = PriceList(client.account)
+    price = prices.price_of("+61412345678")
+    assert (prices.currency, prices.payer, price.price, price.earnings()) == ("SMS", client.account, D(1), {})
+    assert price.display_price is None
+    with pytest.raises(NotLocal, match="numbers of Australia only"):
+        prices.price_of("+6421123456")
+
+
+def test_a_margin_for_a_country_goes_before_the_general_one(client_member):
+    CountryMargin.objects.create(account=client_member.account, country="GB", sms_margin=D("0.1"))
+    prices = PriceList(client_member.account)
+    assert prices.price_of("+447700900123").price == D("0.13")
+    assert prices.price_of("+61412345678").price == D("0.07")
 
 
 def test_the_platform_pays_for_nobody(platform, reseller):
