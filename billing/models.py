@@ -6,8 +6,10 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db import models
 from django.utils import timezone
 
-from accounts.codes import new_code
+from accounts.codes import UuidV7, new_code
 from accounts.models import Account, User
+from billing.check_models import LedgerCheck as LedgerCheck
+from billing.check_models import LedgerMark as LedgerMark
 
 # The ledger's "currency" of SMS credits: 1 credit = 1 part. Counted by the same rules as money, never exchanged.
 CREDITS = "SMS"
@@ -145,7 +147,13 @@ class BillingTerms(models.Model):
         default=0, help_text="The account's own Settings: added to its price where it pays for a client."
     )
     rate_card = models.ForeignKey(RateCard, models.PROTECT, null=True, blank=True, help_text="Direct clients only.")
-    trial_ends_on = models.DateField(null=True, blank=True)
+    trial_ends_on = models.DateField(
+        null=True, blank=True, help_text="The last day of the trial, in the account's time zone."
+    )
+    trial_credit = MoneyField(default=0, help_text="What the parent gave for the trial, in all.")
+    trial_closed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the account became live: nothing of the trial counts."
+    )
 
     class Meta:
         verbose_name_plural = "billing terms"
@@ -177,6 +185,11 @@ class BillingTerms(models.Model):
     @property
     def pays_by_card(self) -> bool:
         return self.method in self.CARD_METHODS
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether a trial runs or has run out, with nothing paid yet; where the parent pays there is none."""
+        return self.trial_ends_on is not None and self.trial_closed_at is None and self.shows_money
 
 
 # --- Ledger ------------------------------------------------------------------------------------------------------
@@ -242,6 +255,8 @@ class LedgerTransaction(models.Model):
         DISPUTE = "dispute", "Disputed payment"
         DISPUTE_WON = "dispute_won", "Dispute won"
 
+    # What stands in URLs and on statements: the database's own key would tell how much the portal moves.
+    public_id = models.UUIDField(unique=True, db_default=UuidV7(), editable=False)
     kind = models.CharField(max_length=12, choices=Kind.choices)
     idempotency_key = models.CharField(max_length=120, unique=True)
     currency = models.CharField(max_length=3)
@@ -253,7 +268,17 @@ class LedgerTransaction(models.Model):
     created_at = models.DateTimeField(db_default=TransactionNow())
 
     class Meta:
-        indexes = [models.Index(fields=["created_at"]), models.Index(fields=["reference"])]
+        indexes = [
+            models.Index(fields=["created_at"]),
+            models.Index(fields=["reference"]),
+            # A statement's few payments among millions of lines, and a parent's margins of its clients.
+            models.Index(
+                fields=["about", "id"],
+                condition=~models.Q(kind__in=["hold", "capture", "release"]),
+                name="movement_of_payment",
+            ),
+            models.Index(fields=["about", "created_at"], condition=models.Q(kind="capture"), name="movement_capture"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"
@@ -392,3 +417,8 @@ class PaymentEvent(models.Model):
 
     def __str__(self) -> str:
         return self.event_id
+
+
+# Tables of their own modules; they need what stands above.
+from billing.invoice_models import InvoiceTerms as InvoiceTerms  # noqa: E402
+from billing.notice_models import NoticeTerms as NoticeTerms  # noqa: E402
