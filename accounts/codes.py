@@ -2,6 +2,8 @@
 
 import secrets
 
+from django.db import models
+
 # No 0/O, 1/I/L, U: codes are read out over the phone.
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -9,3 +11,11 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 def new_code(length: int = 10) -> str:
     """Return a random code of ``length`` characters (10 characters = 49 bits; uniqueness is the column's job)."""
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+class UuidV7(models.Func):
+    """PostgreSQL 18's time-ordered UUID: keys sort by the moment at which they were made."""
+
+    function = "uuidv7"
+    template = "%(function)s()"
+    output_field = models.UUIDField()

@@ -8,17 +8,9 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from accounts.codes import new_code
+from accounts.codes import UuidV7, new_code
 from accounts.models import Account, User
 from billing.models import LedgerTransaction, MoneyField, Quote
-
-
-class UuidV7(models.Func):
-    """PostgreSQL 18's time-ordered UUID: ids sort by the moment of acceptance and name their partition."""
-
-    function = "uuidv7"
-    template = "%(function)s()"
-    output_field = models.UUIDField()
 
 
 def time_of(identifier: UUID) -> datetime:
@@ -274,6 +266,7 @@ class Message(models.Model):
                 name="message_unsettled",
             ),
             models.Index(fields=["carrier_id", "route"], condition=~Q(carrier_id=""), name="message_carrier"),
+            models.Index(fields=["settlement", "id"], condition=Q(settlement__isnull=False), name="message_settlement"),
         ]
 
     def __str__(self) -> str:
