@@ -1,0 +1,252 @@
+"""What the database alone stops when the services are bypassed: raw SQL, on the application's own connection.
+
+Every case is a transaction that a bug or an intruder with the application's rights could run. It must fail at the
+latest at its commit, and leave every balance and every hold as it was.
+"""
+
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, transaction
+
+from billing.models import CreditLot, Hold, LedgerAccount, LedgerTransaction, Quote
+from billing.proof import run_proofs
+from billing.services import ledger
+from billing.services.pricing import PriceList
+from messaging.proof import PROOFS
+from tests.cast import Member, make_reseller
+from tests.messaging.rows import AU, accept
+
+State = tuple[list[Any], ...]
+
+
+@pytest.fixture
+def book(client_member: Member, reseller: Member) -> dict[str, int]:
+    """A wallet of 9.93, a hold of 0.07 with its quote, and the ids that the statements below need."""
+    dollars = make_reseller("Dollars", "USD")
+    accept(client_member)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    owner = client_member.account
+    return {
+        "owner": owner.pk,
+        "reseller": reseller.account.pk,
+        "wallet": ledger.open_account(owner, "wallet").pk,
+        "held": ledger.open_account(owner, "held").pk,
+        "dollars": ledger.open_account(dollars.account, "wallet").pk,
+        "manual": ledger.platform_account("manual", "AUD").pk,
+        "quote": Quote.objects.get().pk,
+    }
+
+
+def snapshot() -> State:
+    """Everything that money is, as the database has it."""
+    accounts = LedgerAccount.objects.order_by("pk").values_list()
+    holds = Hold.objects.order_by("pk").values_list()
+    return [*accounts], [*holds], [*Quote.objects.values_list()], [LedgerTransaction.objects.count()]
+
+
+HEADER = (
+    "INSERT INTO billing_ledgertransaction (kind, idempotency_key, currency, reference, description, about_id)"
+    " VALUES ('{kind}', 'raw', '{currency}', '', '', {owner})"
+)
+ENTRY = (
+    "INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)"
+    " VALUES (currval(pg_get_serial_sequence('billing_ledgertransaction', 'id')), {account}, {amount})"
+)
+OPEN = (
+    "INSERT INTO billing_ledgeraccount"
+    " (owner_id, kind, currency, balance, credit_limit, overdraft_limit, debt_allowance, is_frozen, created_at)"
+    " VALUES ({reseller}, 'held', 'AUD', {balance}, {credit}, 0, {debt}, false, now())"
+)
+
+
+def header(kind: str = "manual", currency: str = "AUD") -> str:
+    return HEADER.replace("{kind}", kind).replace("{currency}", currency)
+
+
+def entry(account: str, amount: str) -> str:
+    return ENTRY.replace("{account}", f"{{{account}}}").replace("{amount}", amount)
+
+
+def opening(balance: int = 0, credit: int = 0, debt: int = 0) -> str:
+    values = {"{balance}": balance, "{credit}": credit, "{debt}": debt}
+    sql = OPEN
+    for name, value in values.items():
+        sql = sql.replace(name, str(value))
+    return sql
+
+
+ILLEGAL: dict[str, tuple[str, ...]] = {
+    "an unbalanced transaction": (header(), entry("wallet", "5"), entry("manual", "-4.999999")),
+    "a transaction with one side": (header(), entry("wallet", "5")),
+    "a transaction without sides": (header(),),
+    "two sides on different currencies": (header(), entry("manual", "-5"), entry("dollars", "5")),
+    "a transaction of another currency than its accounts": (
+        header(currency="USD"), entry("manual", "-5"), entry("wallet", "5"),
+    ),
+    "an entry of nothing": (header(), entry("wallet", "0"), entry("manual", "0")),
+    "an entry after the balance was checked": (
+        header(), entry("wallet", "5"), entry("manual", "-5"), "SET CONSTRAINTS ALL IMMEDIATE", entry("wallet", "5"),
+    ),
+    "a header dated so that entries could follow later": (
+        header().replace("about_id)", "about_id, created_at)").replace("{owner})", "{owner}, now() + interval '1 s')"),
+        entry("wallet", "5"), entry("manual", "-5"),
+    ),
+    "the same key twice": (header(), entry("wallet", "5"), entry("manual", "-5"), header()),
+    "a wallet spent below its floor": (header("hold"), entry("wallet", "-9.930001"), entry("held", "9.930001")),
+    "a wallet corrected below its floor": (header(), entry("wallet", "-9.930001"), entry("manual", "9.930001")),
+    "more taken from what is held than is held": (
+        header("capture"), entry("held", "-0.070001"), entry("manual", "0.070001"),
+    ),
+    "a hold overspent": ("UPDATE billing_hold SET captured = 0.050001, released = 0.02",),
+    "a hold settled below zero": ("UPDATE billing_hold SET captured = -0.01",),
+    "a hold that is settled and opened again": (
+        "UPDATE billing_hold SET captured = 0.07", "UPDATE billing_hold SET captured = 0",
+    ),
+    "a hold that grows": ("UPDATE billing_hold SET amount = amount + 1",),
+    "a hold that changes its payer": ("UPDATE billing_hold SET payer_id = {reseller}",),
+    "a hold deleted": ("DELETE FROM billing_hold",),
+    "all holds gone": ("TRUNCATE billing_hold",),
+    "a balance written": ("UPDATE billing_ledgeraccount SET balance = balance + 1 WHERE id = {wallet}",),
+    "a debt allowed by hand": ("UPDATE billing_ledgeraccount SET debt_allowance = 100 WHERE id = {wallet}",),
+    "a currency changed": ("UPDATE billing_ledgeraccount SET currency = 'USD' WHERE id = {wallet}",),
+    "a wallet handed to another owner": ("UPDATE billing_ledgeraccount SET owner_id = {reseller} WHERE id = {held}",),
+    "a negative credit limit": ("UPDATE billing_ledgeraccount SET credit_limit = -1 WHERE id = {wallet}",),
+    "a negative overdraft": ("UPDATE billing_ledgeraccount SET overdraft_limit = -1 WHERE id = {wallet}",),
+    "a ledger account deleted": ("DELETE FROM billing_ledgeraccount WHERE id = {dollars}",),
+    "all ledger accounts gone": ("TRUNCATE billing_ledgeraccount CASCADE",),
+    "a ledger account that opens with money": (opening(balance=5),),
+    "a ledger account that opens with a negative debt": (opening(debt=-1),),
+    "a ledger account that opens with an allowed debt": (opening(debt=100),),
+    "a second wallet of one owner": (opening().replace("'held'", "'wallet'"),),
+    "an entry changed": ("UPDATE billing_ledgerentry SET amount = amount * 2",),
+    "a running balance changed": ("UPDATE billing_ledgerentry SET balance_after = 0",),
+    "an entry deleted": ("DELETE FROM billing_ledgerentry",),
+    "all entries gone": ("TRUNCATE billing_ledgerentry",),
+    "a transaction changed": ("UPDATE billing_ledgertransaction SET kind = 'refund'",),
+    "a transaction deleted": ("DELETE FROM billing_ledgertransaction",),
+    "all transactions gone": ("TRUNCATE billing_ledgertransaction CASCADE",),
+    "a quote changed": ("UPDATE billing_quote SET unit_price = 0",),
+    "a quote deleted": ("DELETE FROM billing_quote WHERE id = {quote}",),
+    "all quotes gone": ("TRUNCATE billing_quote CASCADE",),
+    "the guards switched off": ("ALTER TABLE billing_ledgerentry DISABLE TRIGGER ALL",),
+    "the guards replaced": (
+        "CREATE OR REPLACE FUNCTION billing_history_stays() RETURNS trigger LANGUAGE plpgsql"
+        " AS $$ BEGIN RETURN NULL; END $$",
+    ),
+    "triggers left out": ("SET session_replication_role = replica",),
+    "a child in another currency than its parent": (
+        "INSERT INTO accounts_account SELECT (jsonb_populate_record(a, jsonb_build_object("
+        " 'id', 999999, 'code', 'FOREIGN', 'parent_id', {reseller}, 'currency', 'USD'))).*"
+        " FROM accounts_account a WHERE id = {owner}",
+    ),
+    "an account that changes its currency": ("UPDATE accounts_account SET currency = 'USD' WHERE id = {owner}",),
+    "an account that moves in the tree": ("UPDATE accounts_account SET parent_id = 1 WHERE id = {owner}",),
+    "an account with money deleted": ("DELETE FROM accounts_account WHERE id = {owner}",),
+    "a top-up paid without a movement": (
+        "INSERT INTO billing_topup (code, account_id, amount, currency, state, session_id, checkout_url,"
+        " payment_intent, card, error, created_at, expires_at)"
+        " VALUES ('X', {owner}, 5, 'AUD', 'paid', '', '', '', '', '', now(), now())",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ILLEGAL)
+def test_the_database_alone_stops(book: dict[str, int], case: str) -> None:
+    before = snapshot()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        run(ILLEGAL[case], book)
+    assert snapshot() == before
+    assert [verdict for verdict in run_proofs(PROOFS) if verdict.count] == []
+
+
+def run(statements: tuple[str, ...], book: dict[str, int]) -> None:
+    """The statements, then what a commit checks."""
+    with connection.cursor() as cursor:
+        for sql in statements:
+            for name, value in book.items():
+                sql = sql.replace(f"{{{name}}}", str(value))
+            cursor.execute(sql)
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_the_same_statements_pass_where_they_are_legal(book: dict[str, int]) -> None:
+    """Else the cases above might fail for a mistake in their SQL."""
+    run((header(), entry("wallet", "5"), entry("manual", "-5"), opening()), book)
+    assert (
+        LedgerAccount.objects.get(pk=book["wallet"]).balance
+        == 5 + LedgerTransaction.objects.get(kind="hold").entries.get(ledger_account=book["wallet"]).balance_after
+    )
+
+
+def make_lot(member: Member) -> CreditLot:
+    """Ten credits of one lot, bought for 0.50."""
+    price = PriceList(member.account).price_of(AU)
+    credited = ledger.open_account(member.account, "wallet", "SMS")
+    issued = ledger.platform_account("issued", "SMS")
+    moved = ledger.post(
+        kind="credits", key="lot", currency="SMS", about=member.account,
+        postings=[ledger.Posting(issued.pk, -ledger.Decimal(10)), ledger.Posting(credited.pk, ledger.Decimal(10))],
+    )  # fmt: skip
+    return CreditLot.objects.create(
+        account=member.account, payer=member.account.parent, quantity=10, currency="AUD", unit_price=price.price,
+        chain=[], transaction=moved,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM billing_creditlot",
+        "TRUNCATE billing_creditlot",
+        "UPDATE billing_creditlot SET quantity = 100",
+        "UPDATE billing_creditlot SET unit_price = 0",
+        "UPDATE billing_creditlot SET taken_back = 11",
+        "UPDATE billing_creditlot SET taken_back = -1",
+        "UPDATE billing_creditlot SET taken_back = 3",
+    ],
+)
+def test_the_database_alone_keeps_credit_lots(client_member: Member, statement: str) -> None:
+    lot = make_lot(client_member)
+    CreditLot.objects.filter(pk=lot.pk).update(taken_back=4)
+    with pytest.raises(DatabaseError), transaction.atomic():
+        run((statement,), {})
+    assert list(CreditLot.objects.values_list("quantity", "taken_back")) == [(10, 4)]
+
+
+def owner_statements() -> list[str]:
+    tables = ["ledgerentry", "ledgertransaction", "quote", "hold", "ledgeraccount", "creditlot"]
+    return [sql.format(f"billing_{name}") for name in tables for sql in ("DELETE FROM {}", "TRUNCATE {} CASCADE")]
+
+
+@pytest.mark.parametrize("statement", owner_statements())
+def test_not_even_the_owner_of_the_tables_deletes_history(
+    client_member: Member, book: dict[str, int], statement: str
+) -> None:
+    make_lot(client_member)
+    before = snapshot()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET LOCAL ROLE NONE")
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            cursor.execute(statement)
+        cursor.execute("RESET ROLE")
+    assert snapshot() == before
+
+
+def test_raising_a_limit_while_in_debt_gives_no_more_than_the_limit(client_member: Member) -> None:
+    """Five in debt, then three of credit: still two short, so nothing can be spent."""
+    wallet = ledger.open_account(client_member.account, "wallet")
+    card = ledger.platform_account("card", "AUD")
+    ledger.post(
+        kind="dispute", key="d", currency="AUD", about=client_member.account,
+        postings=[ledger.Posting(wallet.pk, -ledger.Decimal(15)), ledger.Posting(card.pk, ledger.Decimal(15))],
+    )  # fmt: skip
+    LedgerAccount.objects.filter(pk=wallet.pk).update(credit_limit=3)
+    names = {"wallet": wallet.pk, "manual": card.pk, "owner": client_member.account.pk}
+    with pytest.raises(DatabaseError, match="wallet_floor"), transaction.atomic():
+        run((header("hold"), entry("wallet", "-0.000001"), entry("manual", "0.000001")), names)
+    wallet.refresh_from_db()
+    assert (wallet.balance, wallet.debt_allowance) == (-5, 2)
