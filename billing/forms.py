@@ -8,6 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from billing.gateways.exceptions import FractionOfMinorUnit
+from billing.gateways.money import to_minor_units
 from billing.models import BillingTerms, LedgerTransaction
 from billing.services.topup_limits import Room, available_amounts
 from billing.statements import Period
@@ -18,29 +20,85 @@ DEFAULT_PERIOD_DAYS = 30
 
 
 class AddCreditForm(forms.Form):
-    """Choose one of the amounts that the account's terms offer; with one fixed amount there is nothing to choose."""
+    """Choose one of the amounts that the account's terms offer, or enter another; one fixed amount leaves no choice."""
 
     amount = forms.TypedChoiceField(
         label="Amount",
         coerce=Decimal,
+        empty_value=None,
+        required=False,
         widget=forms.RadioSelect,
         error_messages={
-            "required": "Choose an amount.",
             "invalid_choice": "%(value)s is not one of the amounts of this account; choose one of the list.",
         },
+    )
+    other = forms.DecimalField(
+        label="Another amount",
+        required=False,
+        max_digits=18,
+        localize=False,
+        error_messages={"invalid": "Enter an amount in figures, such as 35 or 35.50."},
     )
 
     def __init__(self, *args: Any, terms: BillingTerms, room: Room, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.terms = terms
+        self.terms, self.room = terms, room
         self.amounts = available_amounts(terms)
         self.payable = [amount for amount in self.amounts if room.fits(amount)]
         if terms.method == BillingTerms.Method.CARD_FIXED:
-            del self.fields["amount"]
+            del self.fields["amount"], self.fields["other"]
         else:
             field: Any = self.fields["amount"]
             field.choices = [(_value_of(amount), money_text(amount, terms.account.currency)) for amount in self.amounts]
-            field.initial = _value_of(self.payable[0]) if self.payable else None
+            asked = self.initial.get("other")
+            field.initial = _value_of(self.payable[0]) if self.payable and not asked else None
+
+    @property
+    def least(self) -> Decimal:
+        """The smallest amount of the free field."""
+        return self.terms.minimum_topup or Decimal(0)
+
+    @property
+    def most(self) -> Decimal:
+        """The largest amount of the free field: what is left of the daily limit."""
+        return self.room.left if self.room.left is not None else self.terms.daily_topup_limit or Decimal(0)
+
+    @property
+    def can_pay(self) -> bool:
+        """Whether there is an amount that may be added now."""
+        return bool(self.payable) or ("other" in self.fields and self.least <= self.most)
+
+    def clean_other(self) -> Decimal | None:
+        """Between the minimum and what is left of the daily limit, in whole coins of the currency."""
+        other = self.cleaned_data["other"]
+        if other is None:
+            return None
+        currency = self.terms.account.currency
+        asked, least, most = (money_text(value, currency) for value in (other, self.least, self.most))
+        if self.least > self.most:
+            limit = money_text(self.terms.daily_topup_limit or Decimal(0), currency)
+            raise ValidationError(
+                f"{asked} cannot be added now: {most} is left of the limit of {limit} in 24 hours, less than the"
+                f" minimum of {least}."
+            )
+        if not self.least <= other <= self.most:
+            raise ValidationError(
+                f"{asked} is {'below' if other < self.least else 'above'} what can be added now; enter {least} to"
+                f" {most}."
+            )
+        try:
+            to_minor_units(other, currency)
+        except FractionOfMinorUnit as error:
+            raise ValidationError(str(error)) from error
+        return other
+
+    def clean(self) -> dict[str, Any]:
+        """One of the two amounts must be there; what is typed goes before what is chosen."""
+        cleaned = super().clean() or self.cleaned_data
+        typed = "other" in self.errors or cleaned.get("other") is not None
+        if "amount" in self.fields and not typed and "amount" not in self.errors and cleaned.get("amount") is None:
+            self.add_error("amount", "Choose an amount.")
+        return cleaned
 
     def options(self) -> list[dict[str, Any]]:
         """The amounts as the page shows them: value, amount, chosen, whether it may be added now."""
@@ -57,7 +115,10 @@ class AddCreditForm(forms.Form):
 
     def chosen_amount(self) -> Decimal:
         """The amount to add, after ``is_valid``."""
-        return self.cleaned_data["amount"] if "amount" in self.fields else self.amounts[0]
+        if "amount" not in self.fields:
+            return self.amounts[0]
+        other = self.cleaned_data["other"]
+        return other if other is not None else self.cleaned_data["amount"]
 
 
 def _value_of(amount: Decimal) -> str:

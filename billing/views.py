@@ -93,7 +93,8 @@ def add_credit(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         raise Http404("This account does not pay by card.")
     now = timezone.now()
     room = room_of(terms, now)
-    form = AddCreditForm(request.POST if request.method == "POST" else None, terms=terms, room=room)
+    asked = {"other": request.GET.get("amount", "")}  # a mail's link asks for an amount
+    form = AddCreditForm(request.POST if request.method == "POST" else None, initial=asked, terms=terms, room=room)
     if request.method == "POST" and form.is_valid():
         try:
             topup = start_topup(account=request.account, amount=form.chosen_amount(), actor=request.user)

@@ -63,6 +63,40 @@ def test_a_price_made_in_the_browser_is_refused(double: Double, client_member: M
     assert not TopUp.objects.exists()
 
 
+@pytest.mark.parametrize("other", ["10", "33.33", "50"])
+def test_another_amount_within_the_limits_can_be_entered_and_goes_before_the_list(
+    double: Double, client_member: Member, log_in: LogIn, other: str
+) -> None:
+    start(client_member, "50")
+    assert log_in(client_member.user).post(ADD, {"amount": "15", "other": other}).status_code == 303
+    assert TopUp.objects.latest("pk").amount == D(other)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("9.99", "AUD 9.99 is below what can be added now; enter AUD 10.00 to AUD 50.00."),
+        ("50.01", "AUD 50.01 is above what can be added now; enter AUD 10.00 to AUD 50.00."),
+        ("20.005", "20.005 AUD cannot be charged to a card: amounts go in steps of 0.01 AUD."),
+        ("-20", "AUD -20.00 is below what can be added now; enter AUD 10.00 to AUD 50.00."),
+        ("twenty", "Enter an amount in figures, such as 35 or 35.50."),
+        ("NaN", "Enter an amount in figures, such as 35 or 35.50."),
+    ],
+)
+def test_another_amount_outside_the_limits_is_refused_at_its_field(
+    double: Double, client_member: Member, log_in: LogIn, other: str, words: str
+) -> None:
+    start(client_member, "50")
+    response = log_in(client_member.user).post(ADD, {"amount": "15", "other": other})
+    assert response.context["form"].errors == {"other": [words]}
+    assert f'id="id_other_error"> <p>{words}</p>' in text_of(response)
+    assert TopUp.objects.count() == 1
+
+
+def test_a_link_may_ask_for_an_amount(client_member: Member, log_in: LogIn) -> None:
+    assert 'name="other" id="id_other" value="35"' in text_of(log_in(client_member.user).get(f"{ADD}?amount=35"))
+
+
 def test_no_amount_chosen_is_said(client_member: Member, log_in: LogIn) -> None:
     assert "Choose an amount." in text_of(log_in(client_member.user).post(ADD, {}))
 
