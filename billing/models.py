@@ -219,6 +219,7 @@ class LedgerAccount(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        indexes = [models.Index(fields=["owner"], condition=models.Q(is_frozen=True), name="frozen_wallets")]
         constraints = [
             models.UniqueConstraint(fields=["owner", "kind", "currency"], name="one_ledger_account_a_kind"),
             models.CheckConstraint(
@@ -367,11 +368,24 @@ class TopUp(models.Model):
         CANCELLED = "cancelled", "Cancelled"
         DISPUTED = "disputed", "Needs attention"
 
+    class Way(models.TextChoices):
+        CHECKOUT = "checkout", "Payment page"
+        SAVED_CARD = "saved_card", "Saved card"
+        RECHARGE = "recharge", "Automatic recharge"
+
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     account = models.ForeignKey(Account, models.PROTECT, related_name="topups")
     amount = MoneyField()
     currency = models.CharField(max_length=3)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    way = models.CharField(max_length=10, choices=Way.choices, default=Way.CHECKOUT)
+    # The customer agreed to have the card kept that pays this (way: payment page).
+    saves_card = models.BooleanField(default=False)
+    # The card that is charged (other ways).
+    saved_card = models.ForeignKey("billing.SavedCard", models.PROTECT, null=True, blank=True, related_name="+")
+    # The bank takes days to say whether it pays; the payment page is over, the top-up is still open.
+    is_processing = models.BooleanField(default=False)
+    refunded = MoneyField(default=0, help_text="Given back to the card so far.")
     session_id = models.CharField(max_length=200, blank=True)
     checkout_url = models.TextField(blank=True)
     payment_intent = models.CharField(max_length=200, blank=True)
@@ -389,7 +403,13 @@ class TopUp(models.Model):
             models.UniqueConstraint(
                 fields=["session_id"], condition=~models.Q(session_id=""), name="one_topup_a_session"
             ),
+            models.UniqueConstraint(
+                fields=["account"], condition=models.Q(way="recharge", state="pending"), name="one_recharge_in_flight"
+            ),
             models.CheckConstraint(condition=models.Q(amount__gt=0), name="topup_positive"),
+            models.CheckConstraint(
+                condition=models.Q(refunded__gte=0, refunded__lte=models.F("amount")), name="refunds_within_payment"
+            ),
             models.CheckConstraint(
                 condition=~models.Q(state="paid") | models.Q(transaction__isnull=False), name="paid_topup_is_in_ledger"
             ),
@@ -420,5 +440,6 @@ class PaymentEvent(models.Model):
 
 
 # Tables of their own modules; they need what stands above.
+from billing.card_models import AutoRecharge, CardCustomer, Dispute, Refund, SavedCard  # noqa: E402, F401
 from billing.invoice_models import InvoiceTerms as InvoiceTerms  # noqa: E402
 from billing.notice_models import NoticeTerms as NoticeTerms  # noqa: E402
