@@ -4,10 +4,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect, render, resolve_url
+from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
 from accounts.models import Account, Membership, User
 from accounts.selectors import suspended_in_line
@@ -36,15 +39,19 @@ def tenant_view(roles: frozenset[Role] = ANY_ROLE, *, parents_only: bool = False
 
     Anonymous: log-in page. Staff without an account: the admin. Role too low: 403. ``parents_only``: 404 for an
     account that has no right to have clients. Suspended account (or one above it): a page that says so, 403.
+    What htmx asks for in the background never gets these pages in the place of a fragment: the whole page goes there.
     """
 
     def decorate(view: View) -> View:
+        @_log_in_outside_fragments
         @login_required
         @wraps(view)
         def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.membership is None:
                 return _without_account(request)
             if suspended_in_line(request.account) is not None:
+                if request.htmx:
+                    return HttpResponseClientRefresh()
                 return render(request, "accounts/suspended.html", status=403)
             if parents_only and not request.account.can_have_children:
                 raise Http404
@@ -55,6 +62,22 @@ def tenant_view(roles: frozenset[Role] = ANY_ROLE, *, parents_only: bool = False
         return guarded
 
     return decorate
+
+
+def _log_in_outside_fragments(view: View) -> View:
+    """When the session ended while a page refreshes a part of itself, that page leaves for the log-in and comes back.
+
+    A plain redirect would be followed by htmx, and the log-in form would stand inside the page.
+    """
+
+    @wraps(view)
+    def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.htmx and not request.user.is_authenticated:
+            page = request.htmx.current_url_abs_path or resolve_url(settings.LOGIN_REDIRECT_URL)
+            return HttpResponseClientRedirect(redirect_to_login(page).url)
+        return view(request, *args, **kwargs)
+
+    return guarded
 
 
 def _without_account(request: HttpRequest) -> HttpResponse:

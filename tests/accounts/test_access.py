@@ -1,0 +1,35 @@
+"""What tenant_view answers to requests that htmx makes in the background of an open page."""
+
+from django.test import Client
+
+from accounts.services.accounts import suspend_account
+from tests.cast import LogIn, Member
+from tests.messaging.rows import accept
+
+HTMX = {"HTTP_HX_REQUEST": "true", "HTTP_HX_CURRENT_URL": "http://testserver/batches/?page=2"}
+
+
+def test_a_fragment_asked_for_after_the_session_ended_sends_the_whole_page_to_log_in(client_member: Member) -> None:
+    batch = accept(client_member)
+    answer = Client().get(f"/batches/{batch.code}/progress/", **HTMX)
+    assert (answer.status_code, answer["HX-Redirect"]) == (200, "/login/?next=/batches/%3Fpage%3D2")
+    assert answer.content == b""
+
+
+def test_a_fragment_of_a_page_elsewhere_leads_to_the_dashboard_after_log_in(client_member: Member) -> None:
+    batch = accept(client_member)
+    elsewhere = HTMX | {"HTTP_HX_CURRENT_URL": "http://evil.example/steal/"}
+    answer = Client().get(f"/batches/{batch.code}/progress/", **elsewhere)
+    assert answer["HX-Redirect"] == "/login/?next=/"
+
+
+def test_a_fragment_for_a_suspended_account_reloads_the_page_which_says_so(
+    client_member: Member, reseller: Member, log_in: LogIn
+) -> None:
+    batch, browser = accept(client_member), log_in(client_member.user)
+    suspend_account(account=reseller.account, actor=None)
+    answer = browser.get(f"/batches/{batch.code}/progress/", **HTMX)
+    assert (answer.status_code, answer["HX-Refresh"], answer.content) == (200, "true", b"")
+    page = browser.get(f"/batches/{batch.code}/")
+    assert page.status_code == 403
+    assert "Your account is suspended" in page.content.decode()
