@@ -39,5 +39,9 @@ class TopUpRefused(BillingError):
     """The amount is not one that the account may add now."""
 
 
+class TrialRefused(BillingError):
+    """A trial, or its credit, cannot be set this way."""
+
+
 class MoneyStranded(BillingError):
     """The change would leave money where its owner can neither see nor spend it."""

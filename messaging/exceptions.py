@@ -43,6 +43,10 @@ class AccountSuspended(SendingError):
     """The account, or one above it, is not active."""
 
 
+class TrialExpired(SendingError):
+    """The trial ran out and nothing was paid since (PRODUCT.md, money rule 7)."""
+
+
 class SendingNotAllowed(SendingError):
     """The account's billing terms do not let it send."""
 

@@ -8,6 +8,7 @@ movements cannot deadlock; no call leaves the process while they are locked.
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from uuid import UUID
 
@@ -296,3 +297,43 @@ def manual_payment(
             Posting(open_account(account, Kind.WALLET).pk, amount),
         ],
     )  # fmt: skip
+
+
+def postpaid_topup(*, account: Account, amount: Decimal, month: date) -> LedgerTransaction:
+    """Add an invoiced account's monthly amount; once per month (its 1st names it). Raises DuplicateMovement."""
+    return post(
+        kind=TxKind.POSTPAID, key=f"postpaid:{account.code}:{month:%Y-%m}", currency=account.currency, about=account,
+        description=f"{month:%B %Y}",
+        postings=[
+            Posting(platform_account(Kind.MANUAL, account.currency).pk, -amount),
+            Posting(open_account(account, Kind.WALLET).pk, amount),
+        ],
+    )  # fmt: skip
+
+
+def grant_trial(
+    *, account: Account, giver: Account, amount: Decimal, total: Decimal, actor: User | None
+) -> LedgerTransaction:
+    """Give trial credit out of ``giver``'s wallet, the platform's out of its revenue; once per ``total`` given so far.
+
+    Raises DuplicateMovement, InsufficientFunds and WalletFrozen.
+    """
+    source = Kind.REVENUE if giver.is_platform else Kind.WALLET
+    return post(
+        kind=TxKind.TRIAL, key=f"trial:{account.code}:{total:.6f}", currency=account.currency, about=account,
+        actor=actor,
+        postings=[
+            Posting(open_account(giver, source, account.currency).pk, -amount),
+            Posting(open_account(account, Kind.WALLET).pk, amount),
+        ],
+    )  # fmt: skip
+
+
+def set_credit_limits(*, account: Account, credit: Decimal, overdraft: Decimal) -> bool:
+    """How far below zero the account's wallet may go, for good and for a time; False when that is so already.
+
+    Lowering what is used up leaves a debt: nothing can be spent until it is covered (docs/ledger.md).
+    """
+    wallet = open_account(account, Kind.WALLET)
+    others = LedgerAccount.objects.filter(pk=wallet.pk).exclude(credit_limit=credit, overdraft_limit=overdraft)
+    return others.update(credit_limit=credit, overdraft_limit=overdraft) == 1

@@ -9,6 +9,7 @@ from accounts.services import audit
 from billing.exceptions import MoneyStranded
 from billing.models import BillingTerms, LedgerTransaction
 from billing.services import ledger
+from billing.services.trials import close_trial_by_payment, lock_terms
 
 
 @transaction.atomic
@@ -22,9 +23,12 @@ def book_payment(*, account: Account, amount: Decimal, key: str, reason: str, ac
     if amount > 0 and terms is not None and not terms.shows_money:
         payer = account.parent.name if account.parent else ""
         raise MoneyStranded(f"{account.name} is paid for by {payer} and could not use it; book it to {payer}.")
+    lock_terms(account.pk)
     booked = ledger.manual_payment(account=account, amount=amount, key=key, reason=reason, actor=actor)
     audit.record(
         account=account, actor=actor, action="payment.booked", subject=account.code, amount=f"{amount:.6f}",
         reason=reason,
     )  # fmt: skip
+    if amount > 0:
+        close_trial_by_payment(account=account, amount=amount, reference=key)
     return booked

@@ -46,6 +46,7 @@ class PriceList:
         self._line = self._load_line()
         self._paying = self._find_paying()
         self.payer = self._paying.account
+        self.payer_terms = self._paying
         self.uses_credits = self._paying.method == BillingTerms.Method.SMS_CREDITS
         # What amounts are counted in: the branch's money, or credits.
         self.currency = CREDITS if self.uses_credits else account.currency

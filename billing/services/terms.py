@@ -6,10 +6,10 @@ from django.db import transaction
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import MoneyStranded
+from billing.exceptions import MoneyStranded, TrialRefused
 from billing.models import BillingTerms, LedgerAccount, TopUp
 from billing.selectors import balance_of
-from billing.services import ledger
+from billing.services import invoices, ledger, trials
 from billing.wording import money_text
 
 EDITABLE = {
@@ -36,6 +36,7 @@ def update_terms(*, terms: BillingTerms, actor: User | None, **values: Any) -> B
     """
     _check(values)
     locked = BillingTerms.objects.select_for_update().get(pk=terms.pk)
+    values = _with_trial(locked, values)
     changed = {key: value for key, value in values.items() if getattr(locked, key) != value}
     if not changed:
         return locked
@@ -45,11 +46,25 @@ def update_terms(*, terms: BillingTerms, actor: User | None, **values: Any) -> B
     for key, value in changed.items():
         setattr(locked, key, value)
     locked.save(update_fields=list(changed))
+    if before.get("method") == BillingTerms.Method.INVOICE:
+        invoices.withdraw_credit(account=locked.account, actor=actor)
     audit.record(
         account=locked.account, actor=actor, action="terms.updated", subject=locked.account.code,
         before=_readable(before), after=_readable(changed),
     )  # fmt: skip
     return locked
+
+
+def _with_trial(locked: BillingTerms, values: dict[str, Any]) -> dict[str, Any]:
+    """A trial that is closed stays closed until a new last day is set, and never comes back after a payment."""
+    ends_on = values.get("trial_ends_on")
+    if "trial_ends_on" not in values or ends_on == locked.trial_ends_on:
+        return values
+    if ends_on is None:
+        return {key: value for key, value in values.items() if key != "trial_ends_on" or not locked.trial_closed_at}
+    if not locked.on_trial and trials.has_paid(locked.account):
+        raise TrialRefused(f"{locked.account.name} has added credit already, so it is live; set Trial Period to No.")
+    return values | {"trial_closed_at": None}
 
 
 def _check_nothing_stranded(account: Account) -> None:

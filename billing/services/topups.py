@@ -25,6 +25,7 @@ from billing.models import BillingTerms, TopUp
 from billing.services import ledger
 from billing.services.receipts import queue_receipt
 from billing.services.topup_limits import CHECKOUT_LIFETIME, check_amount
+from billing.services.trials import close_trial_by_payment, lock_terms_of_topup
 from billing.wording import money_text
 
 log = structlog.get_logger(__name__)
@@ -135,6 +136,7 @@ def settle_payment(payment: Payment) -> str:
     top-up that had expired or been cancelled is credited, as the money was taken.
     """
     with transaction.atomic():
+        lock_terms_of_topup(payment.reference)
         topup = TopUp.objects.select_for_update().select_related("account").filter(code=payment.reference).first()
         if topup is None:
             return f"no top-up {payment.reference}"
@@ -156,6 +158,7 @@ def _credit(topup: TopUp, payment: Payment) -> None:
         topup.card = f"{payment.card.brand.capitalize()} {payment.card.last4}"
     topup.save(update_fields=["transaction", "state", "paid_at", "payment_intent", "card"])
     audit.record(account=topup.account, actor=None, action="topup.paid", subject=topup.code, amount=str(topup.amount))
+    close_trial_by_payment(account=topup.account, amount=topup.amount, reference=topup.code)
     queue_receipt(topup)
 
 

@@ -12,6 +12,7 @@ from accounts.selectors import suspended_in_line
 from billing.exceptions import NoPrice, NotAllowed, NotLocal
 from billing.selectors import shows_money
 from billing.services.pricing import PriceList, UnitPrice
+from billing.trial import trial_is_over
 from messaging.exceptions import (
     AccountSuspended,
     BadSender,
@@ -20,6 +21,7 @@ from messaging.exceptions import (
     SendingNotAllowed,
     TextTooLong,
     TooManyRecipients,
+    TrialExpired,
 )
 from messaging.models import Exclusion, RouteRule
 from messaging.services.recipients import NotMobile, read_mobile, read_sender_number, split_recipients
@@ -153,7 +155,7 @@ def plan_batch(*, account: Account, sender: str, text: str, recipients: list[str
     the most that one batch may have (MAX_WEB_RECIPIENTS when None). A plan may have no recipient left.
 
     Raises SendingError: AccountSuspended, BadSender, BadText, TextTooLong, NothingToSend (none was given),
-    TooManyRecipients, SendingNotAllowed.
+    TooManyRecipients, SendingNotAllowed, TrialExpired.
     """
     limit = settings.MAX_WEB_RECIPIENTS if limit is None else limit
     if not recipients:
@@ -166,6 +168,7 @@ def plan_batch(*, account: Account, sender: str, text: str, recipients: list[str
         prices = PriceList(account)
     except NotAllowed as error:
         raise SendingNotAllowed(str(error)) from error
+    check_trial(account, prices)
     sorter = _Sorter(account.country, prices, load_routes())
     for value in recipients:
         sorter.add(value)
@@ -183,6 +186,16 @@ def check_active(account: Account) -> None:
     if stopped == account:
         raise AccountSuspended("This account is suspended, so nothing can be sent. Ask whoever manages it.")
     raise AccountSuspended("Sending is stopped for this account. Ask whoever manages it.")
+
+
+def check_trial(account: Account, prices: PriceList) -> None:
+    """Raises TrialExpired when the payer's trial ran out. What was accepted before still goes."""
+    if not trial_is_over(prices.payer_terms):
+        return
+    if prices.payer != account:
+        raise TrialExpired("Sending is stopped for this account. Ask whoever manages it.")
+    ended = f"{prices.payer_terms.trial_ends_on:%Y-%m-%d}"
+    raise TrialExpired(f"The trial of this account ended on {ended}, so nothing can be sent. Add credit to go on.")
 
 
 def check_sender(sender: str, country: str = "") -> str:
