@@ -190,6 +190,7 @@ def make_lot(member: Member) -> CreditLot:
         kind="credits", key="lot", currency="SMS", about=member.account,
         postings=[ledger.Posting(issued.pk, -ledger.Decimal(10)), ledger.Posting(credited.pk, ledger.Decimal(10))],
     )  # fmt: skip
+    assert member.account.parent
     return CreditLot.objects.create(
         account=member.account, payer=member.account.parent, quantity=10, currency="AUD", unit_price=price.price,
         chain=[], transaction=moved,

@@ -1,0 +1,220 @@
+"""What the portal's money should be, in a few plain dictionaries: the model that the state machine compares with.
+
+It shares no code with the portal. Prices, floors and movements are written down once more from PRODUCT.md, as simply
+as possible: nothing is concurrent here, nothing is stored, and a movement is a list of sums.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import pairwise
+
+D = Decimal
+NOTHING = D(0)
+MONEY, CREDITS = "AUD", "SMS"
+PLATFORM = 0
+# As tests/cast.py makes them: the longest prefix wins.
+RATES = {"61": D("0.05"), "614915": D("0.08"), "44": D("0.03"), "64": D("0.012345")}
+COUNTRIES = {"61": "AU", "614915": "AU", "44": "GB", "64": "NZ"}
+HOME = "AU"
+
+Account = tuple[int, str, str]  # (owner or PLATFORM, kind, currency)
+
+
+class Refused(Exception):
+    """The portal must refuse this, and nothing may change."""
+
+
+@dataclass
+class Node:
+    """An account of the tree."""
+
+    id: int
+    parent: "Node | None"  # None: directly under the platform
+    method: str
+    margin: Decimal
+    country_margins: dict[str, Decimal] = field(default_factory=dict)
+    credit: Decimal = NOTHING
+    is_frozen: bool = False
+
+    @property
+    def line(self) -> "list[Node]":
+        """From the platform's direct client down to this one."""
+        return [*(self.parent.line if self.parent else []), self]
+
+    @property
+    def payer(self) -> "Node":
+        """Whose wallet or credits its messages are charged to."""
+        return self.parent.payer if self.method == "bill_to_parent" and self.parent else self
+
+    def chain(self, prefix: str) -> "list[tuple[Node, Decimal]]":
+        """Everybody's price of one part in money, down to the payer."""
+        price, chain = RATES[prefix], []
+        for node in self.line:
+            if node.parent:
+                price += node.country_margins.get(COUNTRIES[prefix], node.margin)
+            chain.append((node, price))
+            if node is self.payer:
+                break
+        return chain
+
+
+@dataclass
+class Message:
+    """One recipient of a batch."""
+
+    number: str
+    price: Decimal  # what is held for it
+    gains: dict[Account, Decimal]  # who gets it once it is sent
+    state: str = "queued"
+    settled: bool = False
+
+    ENDED = ("sent", "delivered", "undelivered", "rejected", "failed", "cancelled")
+    TAKEN = ("sent", "delivered", "undelivered")
+
+
+@dataclass
+class Batch:
+    """What one send wrote."""
+
+    payer: int
+    currency: str
+    messages: list[Message]
+
+    @property
+    def total(self) -> Decimal:
+        return sum((message.price for message in self.messages), D(0))
+
+    def waiting(self, *states: str) -> list[Message]:
+        return [message for message in self.messages if message.state in states]
+
+
+@dataclass
+class Lot:
+    """Credits bought at one price."""
+
+    quantity: int
+    chain: list[tuple[int, Decimal]]
+
+
+class Books:
+    """Every balance, and the only ways in which one may change."""
+
+    def __init__(self) -> None:
+        self.balances: defaultdict[Account, Decimal] = defaultdict(Decimal)
+        self.batches: list[Batch] = []
+
+    # --- Reading ---------------------------------------------------------------------------------------------------
+
+    def can_spend(self, node: Node, currency: str = MONEY) -> Decimal:
+        """What is available, credit included; below zero is a debt."""
+        return self.balances[node.id, "wallet", currency] + (node.credit if currency == MONEY else 0)
+
+    def known(self) -> dict[Account, Decimal]:
+        """All balances that are not zero."""
+        return {account: balance for account, balance in self.balances.items() if balance}
+
+    def _move(self, *sides: tuple[Account, Decimal]) -> None:
+        assert sum(amount for _, amount in sides) == 0
+        for account, amount in sides:
+            self.balances[account] += amount
+
+    def _take(self, node: Node, amount: Decimal, currency: str = MONEY) -> None:
+        """Spending: never of a frozen wallet, never below the floor."""
+        if amount > 0 and ((node.is_frozen and currency == MONEY) or self.can_spend(node, currency) < amount):
+            raise Refused(f"{amount} {currency} of {self.can_spend(node, currency)}")
+
+    # --- Money in and out ------------------------------------------------------------------------------------------
+
+    def pay_manually(self, node: Node, amount: Decimal) -> None:
+        if amount < 0 and self.can_spend(node) < -amount:
+            raise Refused("a correction is no reversal")
+        self._move(((PLATFORM, "manual", MONEY), -amount), ((node.id, "wallet", MONEY), amount))
+
+    def pay_by_card(self, node: Node, amount: Decimal) -> None:
+        self._move(((PLATFORM, "card", MONEY), -amount), ((node.id, "wallet", MONEY), amount))
+
+    def reverse_card(self, node: Node, amount: Decimal) -> None:
+        """A refund or a dispute takes what it must, whatever is there."""
+        self.pay_by_card(node, -amount)
+
+    # --- Sending ---------------------------------------------------------------------------------------------------
+
+    def accept(self, node: Node, numbers: list[str], parts: int) -> Batch:
+        payer = node.payer
+        in_credits = payer.method == "sms_credits"
+        messages = []
+        for number in dict.fromkeys(numbers):
+            prefix = max((p for p in RATES if number[1:].startswith(p)), key=len, default="")
+            if not prefix or (in_credits and COUNTRIES[prefix] != HOME):
+                continue
+            messages.append(self._message(node, number, prefix, parts, in_credits))
+        if not messages:
+            raise Refused("nobody is left")
+        batch = Batch(payer.id, CREDITS if in_credits else MONEY, messages)
+        self._take(payer, batch.total, batch.currency)
+        wallet, held = ((payer.id, kind, batch.currency) for kind in ("wallet", "held"))
+        self._move((wallet, -batch.total), (held, batch.total))
+        self.batches.append(batch)
+        return batch
+
+    def _message(self, node: Node, number: str, prefix: str, parts: int, in_credits: bool) -> Message:
+        if in_credits:
+            return Message(number, D(parts), {(PLATFORM, "revenue", CREDITS): D(parts)})
+        chain = node.chain(prefix)
+        gains = {(PLATFORM, "revenue", MONEY): chain[0][1] * parts}
+        for (above, own), (_, below) in pairwise(chain):
+            gains[above.id, "wallet", MONEY] = (below - own) * parts
+        return Message(number, chain[-1][1] * parts, gains)
+
+    def settle(self) -> int:
+        """Everything that ended is taken or given back, once."""
+        count = 0
+        for batch in self.batches:
+            wallet, held = ((batch.payer, kind, batch.currency) for kind in ("wallet", "held"))
+            for message in batch.messages:
+                if message.settled or message.state not in Message.ENDED:
+                    continue
+                gains = message.gains if message.state in Message.TAKEN else {wallet: message.price}
+                self._move((held, -message.price), *gains.items())
+                message.settled = True
+                count += 1
+        return count
+
+    # --- SMS credits -----------------------------------------------------------------------------------------------
+
+    def buy_credits(self, client: Node, quantity: int) -> Lot:
+        parent = client.parent
+        assert parent
+        chain = parent.chain("61")
+        price = chain[-1][1]
+        self._take(chain[-1][0], price * quantity)
+        lot = Lot(quantity, [(node.id, own) for node, own in chain])
+        self._pay_chain(lot.chain, quantity)
+        self._issue(client, quantity)
+        return lot
+
+    def return_credits(self, client: Node, lots: list[Lot], quantity: int) -> None:
+        """The oldest lot was used first, and of what is left the oldest goes back first, at its own price."""
+        unused = int(self.balances[client.id, "wallet", CREDITS])
+        if quantity > unused:
+            raise Refused(f"{quantity} of {unused} credits")
+        used = sum(lot.quantity for lot in lots) - unused
+        for lot in lots:
+            eaten = min(used, lot.quantity)
+            used -= eaten
+            taken = min(quantity, lot.quantity - eaten)
+            quantity -= taken
+            lot.quantity -= taken
+            self._pay_chain(lot.chain, -taken)
+            self._issue(client, -taken)
+
+    def _pay_chain(self, chain: list[tuple[int, Decimal]], times: int) -> None:
+        sides = [((chain[-1][0], "wallet", MONEY), -chain[-1][1] * times)]
+        sides.append(((PLATFORM, "revenue", MONEY), chain[0][1] * times))
+        for (above, own), (_, below) in pairwise(chain):
+            sides.append(((above, "wallet", MONEY), (below - own) * times))
+        self._move(*sides)
+
+    def _issue(self, client: Node, quantity: int) -> None:
+        self._move(((PLATFORM, "issued", CREDITS), D(-quantity)), ((client.id, "wallet", CREDITS), D(quantity)))
