@@ -10,13 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
 from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline
 from billing.exceptions import BillingError
-from billing.models import Hold, LedgerAccount, LedgerEntry, LedgerTransaction, Quote
+from billing.models import Hold, LedgerAccount, LedgerCheck, LedgerEntry, LedgerTransaction, Quote
 from billing.services.manual_payments import book_payment
 
 KIND_LABELS = {
@@ -86,6 +86,35 @@ class HoldAdmin(ReadOnlyAdmin):
     search_help_text = "A batch's id."
     ordering = ("-pk",)
     paginator = BoundedPaginator
+
+
+@admin.register(LedgerCheck)
+class LedgerCheckAdmin(ReadOnlyAdmin):
+    """What the proofs of the books found, the last first."""
+
+    list_display = ("started_at", "mode", "shown_result", "transactions", "seconds")
+    list_filter = ("mode", "ok")
+    fields = ("mode", "started_at", "finished_at", "shown_result", "transactions", "shown_differences")
+    readonly_fields = fields
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+
+    @display(description="result", label={"Right": "success", "Wrong": "danger", "Not finished": "warning"})
+    def shown_result(self, check: LedgerCheck) -> str:
+        return {True: "Right", False: "Wrong"}.get(check.ok, "Not finished")  # type: ignore[arg-type]
+
+    @display(description="seconds")
+    def seconds(self, check: LedgerCheck) -> str:
+        return f"{(check.finished_at - check.started_at).total_seconds():.1f}" if check.finished_at else ""
+
+    @display(description="differences")
+    def shown_differences(self, check: LedgerCheck) -> str:
+        rows = [
+            (f"{proof['name']} ({proof['count']})", ", ".join(f"{name}={value}" for name, value in row.items()))
+            for proof in check.differences
+            for row in proof["differences"]
+        ]
+        return format_html_join("", "<p><strong>{}</strong><br>{}</p>", rows) or "None"
 
 
 @admin.register(Quote)

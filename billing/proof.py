@@ -1,20 +1,50 @@
-"""Proofs over the books: queries that return a row for each difference, none when the books are right."""
+"""Proofs over the books: queries that return a row for each difference, none when the books are right.
 
+A proof is written once for both modes. What stands between ``{{`` and ``}}`` narrows its query to what changed since
+the last clean run and is left out of the full one; in it ``:transactions`` is an array of the changed movements' ids
+and ``:since`` the moment from which rows count as new (docs/ledger.md).
+"""
+
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from billing.models import LedgerCheck
 
 SHOWN = 50  # differences listed per proof; more are counted
+Mode = LedgerCheck.Mode
+BOTH = (Mode.FULL, Mode.SINCE)
+_NARROWED = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One statement about the books, with the query that finds what contradicts it."""
+    """One statement about the books, with the query that finds what contradicts it, and the modes that run it."""
 
     name: str
     sql: str
+    modes: tuple[str, ...] = BOTH
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an incremental run looks at: movements that are new, and since when other rows count as new."""
+
+    transactions: list[int]
+    since: datetime | None
+
+    def narrow(self, clause: str) -> str:
+        """The clause with its values; they are numbers and a moment out of the database."""
+        ids = ",".join(map(str, self.transactions))
+        since = self.since.isoformat() if self.since else "1970-01-01T00:00:00+00:00"
+        clause = clause.replace(":transactions", f"'{{{ids}}}'::bigint[]")
+        return clause.replace(":since", f"'{since}'::timestamptz")
 
 
 @dataclass(frozen=True)
@@ -34,18 +64,31 @@ PROOFS = (
            LEFT JOIN (SELECT ledger_account_id, sum(amount) AS total FROM billing_ledgerentry GROUP BY 1) e
                 ON e.ledger_account_id = a.id
            WHERE a.balance <> coalesce(e.total, 0)""",
+        (Mode.FULL,),
+    ),
+    Proof(
+        "every balance is its proven one and the entries since",
+        """SELECT a.id AS ledger_account, a.kind, a.currency, a.balance, m.balance AS proven, e.total AS entries
+           FROM billing_ledgeraccount a LEFT JOIN billing_ledgermark m ON m.ledger_account_id = a.id
+           CROSS JOIN LATERAL (
+               SELECT coalesce(sum(amount), 0) AS total FROM billing_ledgerentry
+               WHERE ledger_account_id = a.id AND id > coalesce(m.entry_id, 0)) e
+           WHERE a.balance <> coalesce(m.balance, 0) + e.total""",
+        (Mode.SINCE,),
     ),
     Proof(
         "every transaction has two sides or more and sums to zero",
         """SELECT t.id AS transaction, t.kind, coalesce(sum(e.amount), 0) AS total, count(e.id) AS entries
            FROM billing_ledgertransaction t LEFT JOIN billing_ledgerentry e ON e.transaction_id = t.id
+           {{WHERE t.id = ANY(:transactions)}}
            GROUP BY t.id, t.kind HAVING coalesce(sum(e.amount), 0) <> 0 OR count(e.id) < 2""",
     ),
     Proof(
         "a transaction moves accounts of its own currency only",
         """SELECT e.id AS entry, t.id AS transaction, t.currency, a.currency AS account_currency
            FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
-           JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id WHERE a.currency <> t.currency""",
+           JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id WHERE a.currency <> t.currency
+           {{AND t.id = ANY(:transactions)}}""",
     ),
     Proof(
         "every running balance follows from the one before",
@@ -54,6 +97,18 @@ PROOFS = (
                       sum(amount) OVER (PARTITION BY ledger_account_id ORDER BY id) AS expected
                FROM billing_ledgerentry) s
            WHERE balance_after <> expected""",
+        (Mode.FULL,),
+    ),
+    Proof(
+        "every running balance since follows from the proven one",
+        """SELECT s.id AS entry, s.ledger_account_id AS ledger_account, s.balance_after, s.expected
+           FROM billing_ledgeraccount a LEFT JOIN billing_ledgermark m ON m.ledger_account_id = a.id
+           CROSS JOIN LATERAL (
+               SELECT id, ledger_account_id, balance_after,
+                      coalesce(m.balance, 0) + sum(amount) OVER (ORDER BY id) AS expected
+               FROM billing_ledgerentry WHERE ledger_account_id = a.id AND id > coalesce(m.entry_id, 0)) s
+           WHERE s.balance_after <> s.expected""",
+        (Mode.SINCE,),
     ),
     Proof(
         "no wallet is below its floor",
@@ -87,6 +142,7 @@ PROOFS = (
            FROM moved m FULL JOIN stated s ON s.payer_id = m.owner_id AND s.currency = m.currency
            WHERE (coalesce(m.held, 0), coalesce(m.captured, 0), coalesce(m.released, 0))
                  <> (coalesce(s.held, 0), coalesce(s.captured, 0), coalesce(s.released, 0))""",
+        (Mode.FULL,),
     ),
     Proof(
         "every paid top-up is in the payer's wallet, once and with its amount",
@@ -95,18 +151,52 @@ PROOFS = (
            LEFT JOIN billing_ledgertransaction t ON t.idempotency_key = 'topup:' || u.code
            LEFT JOIN billing_ledgeraccount a ON a.owner_id = u.account_id AND a.kind = 'wallet' AND a.currency = u.currency
            LEFT JOIN billing_ledgerentry e ON e.transaction_id = t.id AND e.ledger_account_id = a.id
-           WHERE (u.state = 'paid') <> (e.id IS NOT NULL) OR (e.id IS NOT NULL AND e.amount <> u.amount)""",
+           WHERE ((u.state = 'paid') <> (e.id IS NOT NULL) OR (e.id IS NOT NULL AND e.amount <> u.amount))
+           {{AND (t.id = ANY(:transactions) OR u.paid_at >= :since)}}""",
     ),
 )
 
 
-def run_proofs(proofs: Iterable[Proof]) -> Iterator[Verdict]:
-    """Run each proof on one snapshot of the database, so that traffic meanwhile makes no false alarm."""
+def run_proofs(proofs: Iterable[Proof], mode: str = Mode.FULL) -> Iterator[Verdict]:
+    """Run each proof of the mode on one snapshot of the database, so that traffic meanwhile makes no false alarm."""
+    with snapshot() as cursor:
+        yield from prove(cursor, proofs, mode, scope_of(cursor) if mode == Mode.SINCE else None)
+
+
+@contextmanager
+def snapshot() -> Iterator[CursorWrapper]:
+    """A cursor that sees the database as it is now, whatever others commit meanwhile."""
     with transaction.atomic(), connection.cursor() as cursor:
-        if not connection.in_atomic_block or len(connection.savepoint_ids) == 0:
+        if len(connection.savepoint_ids) == 0:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        for proof in proofs:
-            cursor.execute(proof.sql)
-            names = [column.name for column in cursor.description or []]
-            rows = cursor.fetchall()
-            yield Verdict(proof.name, len(rows), [dict(zip(names, row, strict=True)) for row in rows[:SHOWN]])
+        yield cursor
+
+
+def prove(cursor: CursorWrapper, proofs: Iterable[Proof], mode: str, scope: Scope | None) -> Iterator[Verdict]:
+    """The verdict of each proof of the mode; ``scope`` narrows the incremental one."""
+    for proof in proofs:
+        if mode not in proof.modes:
+            continue
+        cursor.execute(_NARROWED.sub(lambda found: scope.narrow(found[1]) if scope else "", proof.sql))
+        names = [column.name for column in cursor.description or []]
+        rows = cursor.fetchall()
+        yield Verdict(proof.name, len(rows), [dict(zip(names, row, strict=True)) for row in rows[:SHOWN]])
+
+
+def scope_of(cursor: CursorWrapper) -> Scope:
+    """What changed since the last clean run: entries after each ledger account's mark, and what is an hour younger.
+
+    The hour takes in rows of transactions that were open during that run; none lasts longer.
+    """
+    cursor.execute("SELECT max(started_at) - interval '1 hour' FROM billing_ledgercheck WHERE ok")
+    row = cursor.fetchone()
+    since = row[0] if row else None
+    cursor.execute(
+        """SELECT e.transaction_id FROM billing_ledgeraccount a
+           LEFT JOIN billing_ledgermark m ON m.ledger_account_id = a.id
+           CROSS JOIN LATERAL (SELECT transaction_id FROM billing_ledgerentry
+                               WHERE ledger_account_id = a.id AND id > coalesce(m.entry_id, 0)) e
+           UNION SELECT id FROM billing_ledgertransaction WHERE created_at >= coalesce(%s, '-infinity'::timestamptz)""",
+        [since],
+    )
+    return Scope([row[0] for row in cursor.fetchall()], since)

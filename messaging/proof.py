@@ -7,29 +7,34 @@ PROOFS = (
     *BILLING_PROOFS,
     Proof(
         "every batch's hold, captures and releases equal the sums over its messages",
-        """WITH summed AS (
+        """WITH {{touched AS (
+               SELECT batch_id FROM messaging_message WHERE settlement_id = ANY(:transactions)
+               UNION SELECT batch_id FROM billing_hold WHERE created_at >= :since),}}
+           summed AS (
                SELECT batch_id, sum(price) AS amount,
                       coalesce(sum(price) FILTER (WHERE settled_at IS NOT NULL AND sent_at IS NOT NULL), 0) AS captured,
                       coalesce(sum(price) FILTER (WHERE settled_at IS NOT NULL AND sent_at IS NULL), 0) AS released
-               FROM messaging_message GROUP BY batch_id)
+               FROM messaging_message {{WHERE batch_id IN (SELECT batch_id FROM touched)}} GROUP BY batch_id)
            SELECT coalesce(h.batch_id, s.batch_id) AS batch, h.amount, s.amount AS messages, h.captured,
                   s.captured AS messages_captured, h.released, s.released AS messages_released
-           FROM billing_hold h FULL JOIN summed s ON s.batch_id = h.batch_id
+           FROM (SELECT * FROM billing_hold {{WHERE batch_id IN (SELECT batch_id FROM touched)}}) h
+           FULL JOIN summed s ON s.batch_id = h.batch_id
            WHERE (h.amount, h.captured, h.released) IS DISTINCT FROM (s.amount, s.captured, s.released)""",
     ),
     Proof(
         "every message costs its parts at its quote's price",
         """SELECT m.id AS message, m.parts, m.price, q.unit_price, m.display_price, q.display_price AS unit_display
            FROM messaging_message m LEFT JOIN billing_quote q ON q.id = m.quote_id
-           WHERE m.price IS DISTINCT FROM m.parts * q.unit_price
+           WHERE (m.price IS DISTINCT FROM m.parts * q.unit_price
               OR m.display_price IS DISTINCT FROM m.parts * q.display_price
-              OR m.payer_id IS DISTINCT FROM q.payer_id OR m.account_id IS DISTINCT FROM q.account_id""",
+              OR m.payer_id IS DISTINCT FROM q.payer_id OR m.account_id IS DISTINCT FROM q.account_id)
+           {{AND (m.settlement_id = ANY(:transactions) OR m.id >= messaging_uuid_floor(:since))}}""",
     ),
     Proof(
         "a message is settled only when it went or ended, in the right direction",
         """SELECT m.id AS message, m.state, m.sent_at, m.settled_at, t.kind
            FROM messaging_message m LEFT JOIN billing_ledgertransaction t ON t.id = m.settlement_id
-           WHERE m.settled_at IS NOT NULL AND (
+           WHERE m.settled_at IS NOT NULL {{AND m.settlement_id = ANY(:transactions)}} AND (
                  m.state IN ('scheduled', 'held', 'queued', 'released', 'sending', 'unknown')
               OR (m.price > 0 AND t.kind IS DISTINCT FROM CASE WHEN m.sent_at IS NULL THEN 'release' ELSE 'capture' END))""",
     ),
@@ -41,7 +46,8 @@ PROOFS = (
                FROM billing_quote q, jsonb_array_elements(q.chain) WITH ORDINALITY AS c(level, n)),
            sold AS (
                SELECT settlement_id, quote_id, sum(parts) AS parts FROM messaging_message
-               WHERE sent_at IS NOT NULL AND settlement_id IS NOT NULL GROUP BY 1, 2),
+               WHERE sent_at IS NOT NULL AND settlement_id IS NOT NULL {{AND settlement_id = ANY(:transactions)}}
+               GROUP BY 1, 2),
            expected AS (
                SELECT s.settlement_id AS transaction_id, l.owner_id, sum(s.parts * l.margin) AS earned
                FROM sold s JOIN levels l ON l.quote_id = s.quote_id WHERE l.margin <> 0 GROUP BY 1, 2),
@@ -49,7 +55,7 @@ PROOFS = (
                SELECT e.transaction_id, a.owner_id, sum(e.amount) AS earned
                FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
                JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id
-               WHERE t.kind = 'capture' AND a.kind = 'wallet' GROUP BY 1, 2)
+               WHERE t.kind = 'capture' AND a.kind = 'wallet' {{AND t.id = ANY(:transactions)}} GROUP BY 1, 2)
            SELECT coalesce(x.transaction_id, b.transaction_id) AS transaction, coalesce(x.owner_id, b.owner_id) AS account,
                   x.earned AS by_quotes, b.earned AS booked
            FROM expected x FULL JOIN booked b ON b.transaction_id = x.transaction_id AND b.owner_id = x.owner_id
@@ -59,12 +65,13 @@ PROOFS = (
         "every settlement's amount and count equal its messages",
         """WITH sums AS (
                SELECT settlement_id, sum(price) AS amount, count(*) AS messages
-               FROM messaging_message WHERE settlement_id IS NOT NULL GROUP BY 1),
+               FROM messaging_message
+               WHERE settlement_id IS NOT NULL {{AND settlement_id = ANY(:transactions)}} GROUP BY 1),
            booked AS (
                SELECT t.id, t.quantity, -sum(e.amount) AS amount
                FROM billing_ledgertransaction t JOIN billing_ledgerentry e ON e.transaction_id = t.id
                JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id AND a.kind = 'held'
-               WHERE t.kind IN ('capture', 'release') GROUP BY t.id, t.quantity)
+               WHERE t.kind IN ('capture', 'release') {{AND t.id = ANY(:transactions)}} GROUP BY t.id, t.quantity)
            SELECT coalesce(s.settlement_id, b.id) AS transaction, s.amount AS messages_amount, b.amount AS booked,
                   s.messages, b.quantity
            FROM sums s FULL JOIN booked b ON b.id = s.settlement_id

@@ -1,6 +1,7 @@
 from celery import shared_task
 
-from messaging.services import dispatching, partitions, receipts, settling
+from billing.models import LedgerCheck
+from messaging.services import dispatching, ledger_checks, partitions, receipts, settling
 from messaging.wakeups import DISPATCH, RECEIPTS, SETTLE, taken, wake
 
 # After this many in one go a task gives its place to others and comes back.
@@ -43,3 +44,9 @@ def apply_receipts() -> None:
 def ensure_partitions() -> None:
     """Every day: the months to come."""
     partitions.ensure_partitions()
+
+
+@shared_task(name="messaging.tasks.verify_ledger")
+def verify_ledger(mode: str = LedgerCheck.Mode.FULL) -> None:
+    """Every night everything, every hour what changed: prove the books; staff are told when they are wrong."""
+    ledger_checks.check_ledger(LedgerCheck.Mode(mode))

@@ -60,6 +60,7 @@ _NAVIGATION = [
             _link("Transactions", "receipt_long", "billing_ledgertransaction"),
             _link("Entries", "format_list_numbered", "billing_ledgerentry"),
             _link("Holds", "lock_clock", "billing_hold"),
+            _link("Checks of the ledger", "fact_check", "billing_ledgercheck"),
             _link("Top-ups", "credit_card", "billing_topup"),
             _link("Payment events", "webhook", "billing_paymentevent"),
         ],

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
@@ -93,6 +94,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.TenantMiddleware",
+    "reseller.trial_gate.TrialGateMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -178,6 +180,8 @@ CELERY_BEAT_SCHEDULE = {
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
     "partitions": {"task": "messaging.tasks.ensure_partitions", "schedule": 6 * 60 * 60},
+    "verify-ledger": {"task": "messaging.tasks.verify_ledger", "schedule": crontab(hour="2", minute="30")},
+    "verify-ledger-since": {"task": "messaging.tasks.verify_ledger", "schedule": 60 * 60, "args": ["since"]},
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, OutgoingMail
-from billing.models import LedgerAccount, LedgerEntry, PaymentEvent, TopUp
+from billing.models import LedgerAccount, LedgerCheck, LedgerEntry, PaymentEvent, TopUp
 from messaging.admin import SILENT_AFTER
 from messaging.models import ConnectorStatus, Message, SmppConnector
 from messaging.periods import uuid_floor
@@ -35,7 +35,9 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     now = timezone.now()
     midnight = datetime.combine(now.date(), time.min, tzinfo=now.tzinfo)
     return context | {
-        "figures": [*_customers(), *_messages(midnight), *_operation(now)] if request.user.is_superuser else [],
+        "figures": [*_customers(), *_messages(midnight), *_operation(now), _books()]
+        if request.user.is_superuser
+        else [],
         "money": _money(midnight.replace(day=1)) if request.user.has_perm("billing.view_ledgeraccount") else [],
     }
 
@@ -90,6 +92,16 @@ def _operation(now: datetime) -> list[Figure]:
             is_alarm=bool(disputed),
         ),
     ]  # fmt: skip
+
+
+def _books() -> Figure:
+    """What the last finished check of the ledger found."""
+    check = LedgerCheck.objects.filter(ok__isnull=False).order_by("-pk").first()
+    url = _list("billing_ledgercheck")
+    if check is None:
+        return Figure("Ledger", "Not checked yet", url, "runs every night")
+    note = f"{check.get_mode_display()}, {timezone.localtime(check.started_at):%d %b %Y, %H:%M}"
+    return Figure("Ledger", "Right" if check.ok else f"{len(check.differences)} wrong", url, note, not check.ok)
 
 
 @dataclass(frozen=True)
