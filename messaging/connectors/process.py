@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -66,10 +65,7 @@ class ConnectorProcess:
         self._ending = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then drain."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.end)
+        """Work until ``end`` is called, then drain."""
         chores = [
             asyncio.create_task(self._every(CONFIGURATION_SECONDS, self._follow_configuration)),
             asyncio.create_task(self._every(STATUS_SECONDS, self._show_state)),

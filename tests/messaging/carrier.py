@@ -15,6 +15,7 @@ from messaging.services.dispatching import dispatch_all
 from messaging.services.receipts import apply_waiting
 from messaging.services.settling import settle_waiting
 from smpp.simulator import Simulator
+from tests.loops import run_scenario
 
 T = TypeVar("T")
 
@@ -92,4 +93,4 @@ def play(scenario: Callable[[Simulator], Awaitable[None]], state: Path | None = 
         async with Simulator(state=state, **options) as carrier:
             await scenario(carrier)
 
-    asyncio.run(run())
+    run_scenario(run())

@@ -19,6 +19,7 @@ from smpp.simulator import Simulator, read_journal
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
 from tests.engines import ROOT
+from tests.loops import run_scenario
 from tests.messaging.carrier import OPEN, connect_route, connectors, do_work, in_thread, play, states, work_until
 from tests.messaging.test_acceptance import accept, numbers
 from tests.messaging.test_pace import busiest_second
@@ -146,7 +147,7 @@ def test_a_carrier_that_goes_away_and_returns_gets_nothing_twice(committed_db, c
             await work_until(nothing_moves, 30)
         await carrier.stop()
 
-    asyncio.run(run())
+    run_scenario(run())
 
     journal = read_journal(tmp_path)
     assert journal.duplicates == []

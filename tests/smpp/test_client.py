@@ -22,6 +22,7 @@ from smpp.client import (
 from smpp.pdu import Deliver, Status, SubmitAnswer
 from smpp.server import SmppServer
 from smpp.text import encode_parts
+from tests.loops import run_scenario
 
 PART = encode_parts("Hello", 1)[0]
 HELLO = Submit("Shop", "+61400009999", PART)
@@ -103,7 +104,7 @@ def test_a_submit_is_answered_with_the_carriers_id():
             assert await session.submit(HELLO) == SubmitAnswer(0, "id-+61400009999")
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_the_carrier_receives_every_field_of_a_submit():
@@ -121,7 +122,7 @@ def test_the_carrier_receives_every_field_of_a_submit():
             await session.close()
         assert seen == [sent]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_ton_and_npi_follow_the_look_of_the_sender(source, addresses):
             assert addresses in await carrier.reader.read(4096)
             session._shut("done")
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_carriers_own_ton_and_npi_overrule():
@@ -154,7 +155,7 @@ def test_a_carriers_own_ton_and_npi_overrule():
             assert b"\x00\x08Shop\0\x02\x0161400009999\0" in await carrier.reader.read(4096)
             session._shut("done")
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_wrong_password_is_a_refused_bind_with_its_status_and_never_a_time_out():
@@ -169,7 +170,7 @@ def test_a_wrong_password_is_a_refused_bind_with_its_status_and_never_a_time_out
         assert refusal.value.status == 0x0E
         assert inbox.closed == []
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_an_unreachable_or_silent_host_is_a_failed_connection():
@@ -190,7 +191,7 @@ def test_an_unreachable_or_silent_host_is_a_failed_connection():
         for _, writer in connections:
             writer.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize("options", [{"bind": "both"}, {"window": 0}])
@@ -221,7 +222,7 @@ def test_the_window_is_never_exceeded():
             await session.close()
         assert most == 7
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_submit_beyond_the_window_is_not_sent():
@@ -236,7 +237,7 @@ def test_a_submit_beyond_the_window_is_not_sent():
             await session.close(0)
             assert {type(future.exception()) for future in open_futures} == {AnswerLost}
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_what_the_carrier_may_have_read_is_answer_lost_and_what_was_never_written_is_not_sent():
@@ -257,7 +258,7 @@ def test_what_the_carrier_may_have_read_is_answer_lost_and_what_was_never_writte
             with pytest.raises(NotSent):
                 await session.wait_for_slot()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_submits_held_back_from_a_carrier_that_does_not_read_are_not_sent():
@@ -278,7 +279,7 @@ def test_submits_held_back_from_a_carrier_that_does_not_read_are_not_sent():
             assert type(written[0]) is AnswerLost
             assert {type(error) for error in written} <= {AnswerLost, NotSent}
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_an_answer_that_never_comes_keeps_its_slot_and_a_whole_silent_window_ends_the_session():
@@ -295,7 +296,7 @@ def test_an_answer_that_never_comes_keeps_its_slot_and_a_whole_silent_window_end
             await until(lambda: inbox.closed)
             assert "whole window of 2" in inbox.closed[0]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_late_answer_frees_its_slot():
@@ -315,7 +316,7 @@ def test_a_late_answer_frees_its_slot():
             assert (await session.submit(HELLO)).carrier_id == "late"
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_field_that_does_not_fit_is_named_and_takes_no_slot():
@@ -331,7 +332,7 @@ def test_a_field_that_does_not_fit_is_named_and_takes_no_slot():
             assert session.free_slots == 1
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_delivers_are_acknowledged_only_after_they_were_taken():
@@ -349,7 +350,7 @@ def test_delivers_are_acknowledged_only_after_they_were_taken():
             assert len(inbox.batches) < 50
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize(
@@ -367,7 +368,7 @@ def test_what_could_not_be_taken_is_answered_with_an_error_and_the_session_lives
             assert await carrier.sessions[0].deliver(Deliver("+614", "Shop", b"x")) == 0
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_idle_sides_keep_each_other_alive_and_a_dead_carrier_is_noticed():
@@ -384,7 +385,7 @@ def test_idle_sides_keep_each_other_alive_and_a_dead_carrier_is_noticed():
         assert inbox.closed[0] == "unbound by this side"
         assert "no sign of life" in inbox.closed[1]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_closing_waits_for_open_answers_and_unbinds():
@@ -402,7 +403,7 @@ def test_closing_waits_for_open_answers_and_unbinds():
             await until(lambda: not carrier.sessions)
         assert inbox.closed == ["unbound by this side"]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_carrier_that_unbinds_ends_the_session_and_connecting_again_works():
@@ -417,7 +418,7 @@ def test_a_carrier_that_unbinds_ends_the_session_and_connecting_again_works():
             assert (await again.submit(HELLO)).status == 0
             await again.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize("length", [0, 15, 65_537, 0xFFFFFFFF])
@@ -433,7 +434,7 @@ def test_a_hostile_length_ends_the_session_with_a_clear_reason(length):
             assert isinstance(future.exception(), AnswerLost)
             assert inbox.closed == [f"the peer sent a PDU of {length} octets; 16 to 65536 are allowed"]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_pdus_that_arrive_octet_by_octet_or_broken_are_survived():
@@ -455,7 +456,7 @@ def test_pdus_that_arrive_octet_by_octet_or_broken_are_survived():
             assert not session.closed
             session._shut("done")
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_generic_nack_answers_the_submit_it_names():
@@ -469,4 +470,4 @@ def test_a_generic_nack_answers_the_submit_it_names():
             assert await future == SubmitAnswer(Status.ESME_RMSGQFUL)
             session._shut("done")
 
-    asyncio.run(scenario())
+    run_scenario(scenario())

@@ -9,6 +9,7 @@ from smpp import pdu as wire
 from smpp.client import BindRefused, ClientConfig, ClientSession
 from smpp.pdu import BindRequest, Deliver, Status, Submit, SubmitAnswer
 from smpp.server import MAX_BAD_PDUS
+from tests.loops import run_scenario
 from tests.smpp.test_client import HELLO, PART, Inbox, connect, never_answer, server, until
 
 
@@ -68,7 +69,7 @@ def test_the_password_is_really_checked_and_the_request_tells_who_asks():
         ]
         assert seen[0].peer.startswith("127.0.0.1:")
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_check_that_fails_refuses_the_bind_with_a_system_error():
@@ -80,7 +81,7 @@ def test_a_check_that_fails_refuses_the_bind_with_a_system_error():
             with pytest.raises(BindRefused, match="ESME_RSYSERR"):
                 await connect(carrier.port)
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_receiver_may_not_submit_and_a_transmitter_is_not_delivered_to():
@@ -96,7 +97,7 @@ def test_a_receiver_may_not_submit_and_a_transmitter_is_not_delivered_to():
             assert not carrier.sessions[0].can_receive
             await transmitter.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_submit_before_or_a_second_bind_is_refused():
@@ -108,7 +109,7 @@ def test_a_submit_before_or_a_second_bind_is_refused():
             assert await client.ask(again) == (0x80000009, Status.ESME_RALYBND, 8)
             assert await client.ask(encoded_submit(9)) == (0x80000004, 0, 9)
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_each_odd_pdu_has_its_answer_in_the_standard(pdu, answer):
             await client.bind()
             assert await client.ask(pdu) == answer
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_an_attack_ends_its_own_connection_and_no_other(attack):
             assert len(carrier.sessions) == 1
             await honest.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_random_octets_never_hurt_the_server():
@@ -174,7 +175,7 @@ def test_random_octets_never_hurt_the_server():
             assert (await honest.submit(HELLO)).status == 0
             await honest.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_who_does_not_bind_is_cut_off_and_crowds_are_limited():
@@ -192,7 +193,7 @@ def test_who_does_not_bind_is_cut_off_and_crowds_are_limited():
             for _, writer in crowd:
                 writer.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_client_over_its_window_is_throttled():
@@ -206,7 +207,7 @@ def test_a_client_over_its_window_is_throttled():
             for future in futures[:3]:
                 future.exception()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_client_that_never_reads_its_answers_is_cut_off():
@@ -228,7 +229,7 @@ def test_a_client_that_never_reads_its_answers_is_cut_off():
             assert (await honest.submit(HELLO)).status == 0
             await honest.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_failing_application_answers_a_system_error():
@@ -241,7 +242,7 @@ def test_a_failing_application_answers_a_system_error():
             assert await session.submit(HELLO) == SubmitAnswer(Status.ESME_RSYSERR)
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_long_payloads_travel_as_an_optional_parameter():
@@ -253,7 +254,7 @@ def test_long_payloads_travel_as_an_optional_parameter():
             assert inbox.batches[0][0].payload == b"x" * 300
             await session.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_sessions_are_reported_when_bound_and_when_over():
@@ -269,4 +270,4 @@ def test_sessions_are_reported_when_bound_and_when_over():
             await until(lambda: len(events) == 2)
         assert events == [("bound", "relay"), ("closed", "the peer unbound")]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())

@@ -23,6 +23,7 @@ from smpp.pdu import Status
 from smpp.receipts import parse_receipt
 from smpp.simulator import BEHAVIOURS, JournalBusy, Simulator, read_journal
 from smpp.text import encode_parts
+from tests.loops import run_scenario
 from tests.smpp.simulator_process import ROOT, SimulatorProcess
 from tests.smpp.test_client import Inbox, until
 
@@ -63,7 +64,7 @@ def test_the_receipt_follows_the_last_four_digits(tmp_path, digits, status, erro
             deliver = inbox.batches[0][0]
             assert (deliver.source, deliver.destination) == (f"+6140000{digits}", "Shop")
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_0001_is_refused_and_not_accepted(tmp_path):
@@ -72,7 +73,7 @@ def test_0001_is_refused_and_not_accepted(tmp_path):
             assert await session.submit(message("0001")) == SubmitAnswer(Status.ESME_RSUBMITFAIL)
         assert read_journal(tmp_path).accepted == []
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_0004_owes_its_receipt_for_twenty_seconds_and_0005_none(tmp_path):
@@ -87,7 +88,7 @@ def test_0004_owes_its_receipt_for_twenty_seconds_and_0005_none(tmp_path):
             assert inbox.batches == []
         assert len(read_journal(tmp_path).accepted) == 2
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_0006_is_throttled_twice_then_accepted_for_each_message(tmp_path):
@@ -99,7 +100,7 @@ def test_0006_is_throttled_twice_then_accepted_for_each_message(tmp_path):
             await until(lambda: inbox.batches)
         assert [entry.text for entry in read_journal(tmp_path).accepted] == ["Hello"]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_0007_sends_its_receipt_before_the_answer(tmp_path):
@@ -112,7 +113,7 @@ def test_0007_sends_its_receipt_before_the_answer(tmp_path):
             assert seen == [1]
             assert receipts(inbox)[0].carrier_id == answer.carrier_id
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_0008_sends_its_receipt_twice(tmp_path):
@@ -122,7 +123,7 @@ def test_0008_sends_its_receipt_twice(tmp_path):
             await until(lambda: len(receipts(inbox)) == 2)
             assert [receipt.carrier_id for receipt in receipts(inbox)] == [answer.carrier_id] * 2
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_each_part_of_a_long_message_has_its_own_receipt(tmp_path):
@@ -134,7 +135,7 @@ def test_each_part_of_a_long_message_has_its_own_receipt(tmp_path):
             assert {receipt.carrier_id for receipt in receipts(inbox)} == {answer.carrier_id for answer in answers}
         assert "".join(entry.text for entry in read_journal(tmp_path).accepted) == "x" * 400
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_receipt_is_sent_only_when_it_was_asked_for(tmp_path):
@@ -146,7 +147,7 @@ def test_a_receipt_is_sent_only_when_it_was_asked_for(tmp_path):
             await until(lambda: inbox.batches)
             assert [receipt.status for receipt in receipts(inbox)] == ["UNDELIV"]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_receipt_is_repeated_until_it_is_acknowledged(tmp_path):
@@ -160,7 +161,7 @@ def test_a_receipt_is_repeated_until_it_is_acknowledged(tmp_path):
             await until(lambda: not read_journal(tmp_path).outstanding)
             assert len(receipts(inbox)) == 1
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_receipts_of_a_transmitter_wait_for_a_receiver(tmp_path):
@@ -177,7 +178,7 @@ def test_receipts_of_a_transmitter_wait_for_a_receiver(tmp_path):
             await sender.close()
             await receiver.close()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_above_its_rate_it_throttles(tmp_path):
@@ -188,7 +189,7 @@ def test_above_its_rate_it_throttles(tmp_path):
             assert len(accepted) == 5
             assert {answer.status for answer in answers} == {0, Status.ESME_RTHROTTLED}
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_it_checks_who_binds(system_id, password, status):
             with pytest.raises(BindRefused, match=status):
                 await ClientSession.connect(config, Inbox().take, print)
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_recipient_that_is_no_number_is_refused(tmp_path):
@@ -211,7 +212,7 @@ def test_a_recipient_that_is_no_number_is_refused(tmp_path):
             answer = await session.submit(Submit("Shop", "nobody", encode_parts("x", 1)[0]))
             assert answer.status == Status.ESME_RINVDSTADR
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_two_simulators_never_share_a_journal(tmp_path):
@@ -220,7 +221,7 @@ def test_two_simulators_never_share_a_journal(tmp_path):
             with pytest.raises(JournalBusy, match="give this one its own --state"):
                 await Simulator(state=tmp_path).start()
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 def test_a_torn_last_line_is_cut_off_at_the_next_start(tmp_path):
@@ -235,7 +236,7 @@ def test_a_torn_last_line_is_cut_off_at_the_next_start(tmp_path):
             await session.submit(message("0005", "second"))
         assert [entry.text for entry in read_journal(journal).accepted] == ["first", "second"]
 
-    asyncio.run(scenario())
+    run_scenario(scenario())
 
 
 async def send_all(port: int, inbox: Inbox, unsent: list[Submit], answered: dict, unknown: list[Submit]) -> None:
@@ -281,7 +282,7 @@ def test_killing_it_in_the_middle_loses_no_receipt_and_doubles_no_message(tmp_pa
         await send_all(carrier.port, inbox, unsent, answered, unknown)
 
     with SimulatorProcess(tmp_path, "--receipt-delay", "0.2") as carrier:
-        asyncio.run(scenario(carrier))
+        run_scenario(scenario(carrier))
         assert carrier.terminate() == 0
     journal = read_journal(tmp_path)
     assert len(answered) + len(unknown) == total

@@ -1,6 +1,7 @@
 """`manage.py run_connectors`: the process that hands messages to carriers, see docs/message-way.md."""
 
 import asyncio
+import signal
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -16,4 +17,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run; any number of these processes may run at once, each bind is held by one."""
-        asyncio.run(ConnectorProcess().run())
+        asyncio.run(_run_until_signal())
+
+
+async def _run_until_signal() -> None:
+    process = ConnectorProcess()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, process.end)
+    await process.run()
