@@ -32,3 +32,10 @@ def time_zone_choices(country: str = "") -> list[tuple[str, list[tuple[str, str]
     if own:
         groups.insert(0, (country_name(country), [(zone, zone.replace("_", " ")) for zone in own]))
     return groups
+
+
+@cache
+def example_mobile(country: str) -> str:
+    """An ordinary mobile number of the country in E.164, to name a price by; "" for a country without one."""
+    number = phonenumbers.example_number_for_type(country, phonenumbers.PhoneNumberType.MOBILE)
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164) if number else ""

@@ -45,3 +45,11 @@ class TrialRefused(BillingError):
 
 class MoneyStranded(BillingError):
     """The change would leave money where its owner can neither see nor spend it."""
+
+
+class CreditPriceChanged(BillingError):
+    """What credits cost, or bring back, is no longer what the person saw."""
+
+
+class TermsChanged(BillingError):
+    """Who pays for the account has changed since the prices were read."""

@@ -5,10 +5,19 @@ from datetime import datetime
 from decimal import Decimal
 
 from accounts.models import Account
+from billing.models import CREDITS
+
+
+def credits_text(amount: Decimal | int) -> str:
+    """SMS credits in words: "1 credit", "1,250 credits"."""
+    count = f"{amount:,.0f}"
+    return f"{count} credit{'' if count in ('1', '-1') else 's'}"
 
 
 def money_text(amount: Decimal, currency: str) -> str:
-    """ "AUD 1,250.00"; more than two decimals only while they are not zero."""
+    """ "AUD 1,250.00"; more than two decimals only while they are not zero. SMS credits are no money: "5 credits"."""
+    if currency == CREDITS:
+        return credits_text(amount)
     whole, _, fraction = f"{amount:,.6f}".partition(".")
     return f"{currency} {whole}.{fraction.rstrip('0').ljust(2, '0')}"
 

@@ -17,12 +17,6 @@ def _example(country: str) -> phonenumbers.PhoneNumber | None:
     return phonenumbers.example_number_for_type(country, PhoneNumberType.MOBILE)
 
 
-def example_mobile(country: str) -> str:
-    """A mobile number of the country in E.164; "" for a country without one."""
-    number = _example(country)
-    return phonenumbers.format_number(number, PhoneNumberFormat.E164) if number else ""
-
-
 def mobile_hint(country: str) -> str:
     """Both ways to write a mobile number of the country: "0412 345 678 or +61 412 345 678"."""
     number = _example(country)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from accounts.countries import country_name
+from accounts.countries import country_name, example_mobile
 from accounts.models import Account
 from billing.exceptions import BillingError
 from billing.models import BillingTerms
 from billing.services.pricing import PriceList
-from clients.localisation import example_mobile
 
 
 @dataclass(frozen=True)

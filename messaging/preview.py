@@ -73,7 +73,9 @@ class Preview:
 
     @cached_property
     def balance(self) -> Balance | None:
-        """The account's balance now; None where it may not see money."""
+        """The account's balance now, in money or in credits; None where it may see neither."""
+        if self.plan.shows_credits:
+            return credits_of(self.plan.payer)
         return balance_of(self.plan.payer) if self.plan.shows_money else None
 
     @property

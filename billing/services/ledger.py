@@ -226,9 +226,14 @@ def _lock_books(sides: Iterable[_Side], earners: set[int]) -> Books:
         books[PLATFORM, Kind.REVENUE, side.currency] = platform_account(Kind.REVENUE, side.currency).pk
     for owner in Account.objects.filter(pk__in=earners):
         books[owner.pk, Kind.WALLET, owner.currency] = open_account(owner, Kind.WALLET).pk
-    locked = LedgerAccount.objects.filter(pk__in=set(books.values())).order_by("pk").select_for_update(no_key=True)
-    list(locked.values_list("pk"))
+    lock_accounts(books.values())
     return books
+
+
+def lock_accounts(ledger_account_ids: Iterable[int]) -> None:
+    """Lock ledger accounts in the order of their ids, as every movement does, until the transaction ends."""
+    rows = LedgerAccount.objects.filter(pk__in=set(ledger_account_ids)).order_by("pk")
+    list(rows.select_for_update(no_key=True).values_list("pk"))
 
 
 def _capture(key: str, side: _Side, group: list[Settlement], books: Books) -> int | None:
@@ -281,6 +286,17 @@ def credit_card_payment(*, account: Account, amount: Decimal, topup_code: str, a
             Posting(open_account(account, Kind.WALLET).pk, amount),
         ],
     )  # fmt: skip
+
+
+def set_frozen(account: Account, is_frozen: Callable[[], bool]) -> bool:
+    """Freeze or free the account's wallet as ``is_frozen`` says once the wallet is locked; returns what it is now.
+
+    Call it after the transaction's movements, so that the wallet is locked in their order.
+    """
+    wallet = LedgerAccount.objects.select_for_update(no_key=True).get(pk=open_account(account, Kind.WALLET).pk)
+    wallet.is_frozen = is_frozen()
+    wallet.save(update_fields=["is_frozen"])
+    return wallet.is_frozen
 
 
 def manual_payment(

@@ -78,17 +78,20 @@ def _check_plan(plan: Plan, expected_price: Decimal | None) -> None:
         )
     if expected_price is None or expected_price == plan.total:
         return
-    if not plan.shows_money:
+    if not plan.shows_amounts:
         raise PriceChanged("What this batch costs has changed meanwhile. Check the preview again.")
     was, now = money_text(expected_price, plan.currency), money_text(plan.total, plan.currency)
     raise PriceChanged(f"The price has changed from {was} to {now} since the preview. Check it again.")
 
 
 def _not_enough(plan: Plan, shortfall: Decimal) -> NotEnoughMoney:
-    if not plan.shows_money:
+    if not plan.shows_amounts:
         return NotEnoughMoney("Your provider's balance does not cover this batch. Ask whoever manages your account.")
     price, available = plan.total, plan.total - shortfall
     costs, has, lacks = (money_text(amount, plan.currency) for amount in (price, available, shortfall))
+    needs, advice = "costs", "Add credit or send to fewer people."
+    if plan.shows_credits:
+        needs, advice = "needs", "Ask whoever manages your account for more, or send to fewer people."
     return NotEnoughMoney(
         f"This batch costs {costs} and {has} are available: {lacks} are missing. Add credit or send to fewer people.",
         price=price,

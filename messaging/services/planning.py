@@ -143,6 +143,16 @@ class Plan:
     def currency(self) -> str:
         return self.prices.currency
 
+    @property
+    def shows_credits(self) -> bool:
+        """Whether the amounts are the sending account's own SMS credits."""
+        return self.prices.uses_credits and self.payer.pk == self.account.pk
+
+    @property
+    def shows_amounts(self) -> bool:
+        """Whether the sending account may see what the batch takes: money, or credits."""
+        return self.shows_money or self.shows_credits
+
     def excluded(self, reason: str) -> list[PlannedExclusion]:
         """The exclusions with one reason of Exclusion.Reason."""
         return [row for row in self.exclusions if row.reason == reason]

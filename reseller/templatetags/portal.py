@@ -23,6 +23,9 @@ from django.utils.dateformat import format as format_date
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from billing.models import CREDITS
+from billing.wording import credits_text
+
 register = template.Library()
 
 ICONS = settings.BASE_DIR / "static" / "vendor" / "tabler-icons"
@@ -45,6 +48,8 @@ def _amount(value: Any, least_places: int) -> str:
 def _priced(value: Any, currency: str, least_places: int) -> str:
     if value is None or value == "":
         return ""
+    if currency == CREDITS:
+        return credits_text(Decimal(value)).replace("-", MINUS)
     return f"{currency} {_amount(value, least_places)}".strip()
 
 
@@ -52,7 +57,7 @@ def _priced(value: Any, currency: str, least_places: int) -> str:
 def money(value: Any, currency: str = "") -> str:
     """``{{ 24|money:"AUD" }}`` = "AUD 24.00"; up to six decimals when they are significant; "" for None.
 
-    Without a currency only the digits. Raises TypeError for a float.
+    Without a currency only the digits; SMS credits read "5 credits". Raises TypeError for a float.
     """
     return _priced(value, currency, 2)
 
