@@ -60,6 +60,37 @@ class Double:
             time.sleep(0.01)
         return self.inbox
 
+    def pay_slowly(self, session_id: str) -> dict[str, Any]:
+        """Finish the page with a payment that the bank has not made yet."""
+        return self._post(f"/_double/sessions/{session_id}/pay", slowly="1")
+
+    def finish(self, session_id: str, outcome: str) -> dict[str, Any]:
+        """Say what became of a slow payment: succeeded or failed."""
+        return self._post(f"/_double/sessions/{session_id}/finish", outcome=outcome)
+
+    def refund(self, payment_intent: str, amount: int = 0) -> dict[str, Any]:
+        """Refund in Stripe's own dashboard, in minor units; 0 = everything that is left."""
+        return self._post(f"/_double/payment_intents/{payment_intent}/refund", amount=str(amount or ""))
+
+    def fail_refund(self, refund_id: str) -> dict[str, Any]:
+        return self._post(f"/_double/refunds/{refund_id}/fail")
+
+    def dispute(self, payment_intent: str, inquiry: str = "") -> str:
+        """Contest a payment; answers the dispute's id."""
+        return self._post(f"/_double/payment_intents/{payment_intent}/dispute", inquiry=inquiry)["id"]
+
+    def decide(self, dispute_id: str, deed: str) -> dict[str, Any]:
+        """escalate, win or lose a dispute."""
+        return self._post(f"/_double/disputes/{dispute_id}/{deed}")
+
+    def approve(self, payment_intent: str, answer: str = "yes") -> dict[str, Any]:
+        """The customer's answer to the bank."""
+        return self._post(f"/_double/payment_intents/{payment_intent}/approve", answer=answer)
+
+    def change_card(self, payment_method: str, number: str) -> dict[str, Any]:
+        """Let a kept card behave as another test card."""
+        return self._post(f"/_double/payment_methods/{payment_method}", number=number)
+
     def _post(self, path: str, **data: str) -> Any:
         answer = requests.post(self.url + path, data=data, timeout=10)
         answer.raise_for_status()

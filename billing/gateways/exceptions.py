@@ -31,6 +31,16 @@ class GatewayRefused(GatewayError):
     sentence = "The card payment service refused this payment. Nothing was charged."
 
 
+class CardDeclined(GatewayRefused):
+    """The bank said no to a card; its own sentence goes to the customer. ``needs_customer``: it would say yes if its
+    customer approved the payment."""
+
+    def __init__(self, sentence: str, *, code: str = "") -> None:
+        self.sentence = sentence or "The bank declined the card."
+        super().__init__(f"{code}: {self.sentence}")
+        self.needs_customer = code == "authentication_required"
+
+
 class InvalidSignature(GatewayError):
     """A webhook that the processor did not sign, signed with another secret, or signed too long ago."""
 

@@ -1,14 +1,13 @@
 """Stripe: the only module that knows the stripe library.
 
-Everything that comes in or goes out is a dataclass of our own, so that saved cards, off-session payments, refunds and
-disputes are further functions here and nothing changes for the callers. `client()` gives the one configured client.
+Everything that comes in or goes out is a dataclass of our own (billing/gateways/stripe_objects.py). `client()` gives
+the one configured client.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -16,14 +15,24 @@ from typing import Any
 import stripe
 from django.conf import settings
 
+from billing.gateways import stripe_objects as objects
 from billing.gateways.exceptions import (
+    CardDeclined,
     GatewayError,
     GatewayMisconfigured,
     GatewayRefused,
     GatewayUnavailable,
     InvalidSignature,
 )
-from billing.gateways.money import from_minor_units, to_minor_units
+from billing.gateways.money import to_minor_units
+from billing.gateways.stripe_objects import Card as Card
+from billing.gateways.stripe_objects import Checkout as Checkout
+from billing.gateways.stripe_objects import CheckoutState as CheckoutState
+from billing.gateways.stripe_objects import DisputeState as DisputeState
+from billing.gateways.stripe_objects import GatewayEvent as GatewayEvent
+from billing.gateways.stripe_objects import PaymentState as PaymentState
+from billing.gateways.stripe_objects import RefundState as RefundState
+from billing.gateways.stripe_objects import read_event as read_event
 
 # Seconds to connect and to wait for an answer, and how often the library tries again by itself. Together they stay
 # below a web worker's own time-out of 30 seconds.
@@ -33,53 +42,6 @@ NETWORK_RETRIES = 1
 SIGNATURE_TOLERANCE_SECONDS = 300
 
 stripe.enable_telemetry = False
-
-
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """A payment page that Stripe hosts for us."""
-
-    session_id: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What a receipt may say about the card that paid: its brand and last four digits."""
-
-    brand: str
-    last4: str
-
-
-@dataclass(frozen=True, slots=True)
-class CheckoutState:
-    """What Stripe knows about a session now; `status` is open, complete or expired."""
-
-    session_id: str
-    reference: str
-    status: str
-    paid: bool
-    amount: Decimal
-    currency: str
-    payment_intent: str
-    card: Card | None
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayEvent:
-    """A verified webhook in our own words; what the event does not speak of is empty, zero or False."""
-
-    id: str
-    type: str
-    created_at: datetime
-    reference: str
-    session_id: str
-    payment_intent: str
-    amount: Decimal
-    currency: str
-    paid: bool
-    failure: str
-    raw: dict[str, Any]
 
 
 @lru_cache(maxsize=4)
@@ -108,9 +70,11 @@ def _our_errors() -> Iterator[None]:
         raise GatewayMisconfigured(str(error)) from error
     except (stripe.APIConnectionError, stripe.RateLimitError) as error:
         raise GatewayUnavailable(str(error)) from error
+    except stripe.CardError as error:
+        raise CardDeclined(error.user_message or "", code=error.code or "") from error
     except stripe.StripeError as error:
-        status = error.http_status or 0
-        raise (GatewayUnavailable if status >= 500 else GatewayRefused)(str(error)) from error
+        status = error.http_status or 0  # 409: the same call is being answered to somebody else at this moment
+        raise (GatewayUnavailable if status >= 500 or status == 409 else GatewayRefused)(str(error)) from error
 
 
 def create_checkout(
@@ -124,12 +88,15 @@ def create_checkout(
     cancel_url: str,
     expires_at: datetime,
     idempotency_key: str,
+    customer: str = "",
+    saves_card: bool = False,
 ) -> Checkout:
     """Open a hosted payment page for exactly `amount`; the price is made here, never in the browser.
 
     `reference` is our public code; it comes back in every event of the session and of its payment. `expires_at` must
     lie between 30 minutes and 24 hours ahead (Stripe's rule). The same `idempotency_key` with the same arguments gives
-    the same session again, so a caller that lost the answer may repeat the call.
+    the same session again, so a caller that lost the answer may repeat the call. With `saves_card` the card that pays
+    is kept for `customer` (who agreed), for later payments without them.
     Raises GatewayError subclasses and FractionOfMinorUnit.
     """
     price = {
@@ -137,18 +104,22 @@ def create_checkout(
         "unit_amount": to_minor_units(amount, currency),
         "product_data": {"name": description},
     }
+    payment: dict[str, Any] = {"description": description, "metadata": {"reference": reference}}
     params: dict[str, Any] = {
         "mode": "payment",
         "payment_method_types": ["card"],
         "line_items": [{"quantity": 1, "price_data": price}],
         "client_reference_id": reference,
         "metadata": {"reference": reference},
-        "payment_intent_data": {"description": description, "metadata": {"reference": reference}},
+        "payment_intent_data": payment,
         "success_url": success_url,
         "cancel_url": cancel_url,
         "expires_at": int(expires_at.timestamp()),
     }
-    if customer_email:
+    if saves_card:
+        params["customer"] = customer
+        payment["setup_future_usage"] = "off_session"
+    elif customer_email:
         params["customer_email"] = customer_email
     with _our_errors():
         session = client().v1.checkout.sessions.create(params, {"idempotency_key": idempotency_key})  # type: ignore[arg-type]
@@ -161,7 +132,7 @@ def fetch_checkout(session_id: str) -> CheckoutState:
     """Ask Stripe what became of a session, with the card that paid. Raises GatewayError subclasses."""
     with _our_errors():
         session = client().v1.checkout.sessions.retrieve(session_id, {"expand": ["payment_intent.latest_charge"]})
-    return _state_of(session.to_dict(for_json=True))
+    return objects.read_session(_json(session))
 
 
 def expire_checkout(session_id: str) -> CheckoutState:
@@ -171,7 +142,107 @@ def expire_checkout(session_id: str) -> CheckoutState:
     """
     with _our_errors():
         session = client().v1.checkout.sessions.expire(session_id)
-    return _state_of(session.to_dict(for_json=True))
+    return objects.read_session(_json(session))
+
+
+# --- Saved cards ---------------------------------------------------------------------------------------------------
+
+
+def create_customer(*, reference: str, name: str, email: str, idempotency_key: str) -> str:
+    """Make a customer, under whom cards can be kept; returns its id. Raises GatewayError subclasses."""
+    params: Any = {"name": name, "email": email, "metadata": {"reference": reference}}
+    with _our_errors():
+        return client().v1.customers.create(params, {"idempotency_key": idempotency_key}).id
+
+
+def charge_card(
+    *,
+    reference: str,
+    amount: Decimal,
+    currency: str,
+    description: str,
+    customer: str,
+    payment_method: str,
+    off_session: bool,
+    return_url: str,
+    idempotency_key: str,
+) -> PaymentState:
+    """Charge a kept card. `off_session`: nobody is there to approve it; otherwise the bank may ask the customer, who
+    then goes to `next_url` and comes back to `return_url`.
+
+    Raises CardDeclined (with `needs_customer` where the bank wants its customer to approve), other GatewayErrors and
+    FractionOfMinorUnit. After GatewayUnavailable the card may have been charged: repeat the call with the same
+    `idempotency_key` to learn it.
+    """
+    params: dict[str, Any] = {
+        "amount": to_minor_units(amount, currency),
+        "currency": currency.lower(),
+        "customer": customer,
+        "payment_method": payment_method,
+        "payment_method_types": ["card"],
+        "description": description,
+        "metadata": {"reference": reference},
+        "confirm": True,
+        "expand": ["latest_charge"],
+    }
+    params |= {"off_session": True} if off_session else {"return_url": return_url}
+    with _our_errors():
+        intent = client().v1.payment_intents.create(params, {"idempotency_key": idempotency_key})  # type: ignore[arg-type]
+    return objects.read_payment(_json(intent))
+
+
+def fetch_payment(payment_intent: str) -> PaymentState:
+    """Ask Stripe what became of a payment. Raises GatewayError subclasses."""
+    with _our_errors():
+        intent = client().v1.payment_intents.retrieve(payment_intent, {"expand": ["latest_charge"]})
+    return objects.read_payment(_json(intent))
+
+
+def cancel_payment(payment_intent: str) -> PaymentState:
+    """Give up a payment that waits for its customer. Raises GatewayRefused when it is over already."""
+    with _our_errors():
+        intent = client().v1.payment_intents.cancel(payment_intent)
+    return objects.read_payment(_json(intent))
+
+
+def detach_card(payment_method: str) -> None:
+    """Have Stripe forget a kept card; one that is forgotten already is fine. Raises GatewayError subclasses."""
+    try:
+        with _our_errors():
+            client().v1.payment_methods.detach(payment_method)
+    except GatewayRefused as error:
+        if "not attached" not in error.detail and "No such" not in error.detail:
+            raise
+
+
+# --- Refunds -------------------------------------------------------------------------------------------------------
+
+
+def refund_payment(
+    *, payment_intent: str, amount: Decimal, currency: str, reference: str, idempotency_key: str
+) -> RefundState:
+    """Give `amount` of a payment back to its card; `reference` is the code of our refund. Raises GatewayErrors.
+
+    After GatewayUnavailable repeat the call with the same `idempotency_key`.
+    """
+    params: Any = {
+        "payment_intent": payment_intent,
+        "amount": to_minor_units(amount, currency),
+        "metadata": {"refund": reference},
+    }
+    with _our_errors():
+        refund = client().v1.refunds.create(params, {"idempotency_key": idempotency_key})
+    return objects.read_refund(_json(refund))
+
+
+def list_refunds(payment_intent: str) -> list[RefundState]:
+    """All refunds of a payment, at most 100. Raises GatewayError subclasses."""
+    with _our_errors():
+        found = client().v1.refunds.list({"payment_intent": payment_intent, "limit": 100})
+    return [objects.read_refund(_json(refund)) for refund in found.data]
+
+
+# --- Webhooks ------------------------------------------------------------------------------------------------------
 
 
 def verify_event(payload: bytes, signature: str) -> GatewayEvent:
@@ -187,77 +258,5 @@ def verify_event(payload: bytes, signature: str) -> GatewayEvent:
         raise InvalidSignature(f"not an event: {error!r}") from error
 
 
-def read_event(raw: Mapping[str, Any]) -> GatewayEvent:
-    """Read an event that was verified before, such as a stored one, into our own words."""
-    body = raw["data"]["object"]
-    kind = body["object"]
-    currency = (body.get("currency") or "").upper()
-    reading = _READERS.get(kind, _read_other)(body)
-    return GatewayEvent(
-        id=raw["id"],
-        type=raw["type"],
-        created_at=datetime.fromtimestamp(raw["created"], tz=UTC),
-        reference=body.get("client_reference_id") or (body.get("metadata") or {}).get("reference", ""),
-        session_id=body["id"] if kind == "checkout.session" else "",
-        payment_intent=reading.payment_intent,
-        amount=from_minor_units(reading.units, currency),
-        currency=currency,
-        paid=reading.paid,
-        failure=reading.failure,
-        raw=dict(raw),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    payment_intent: str
-    units: int
-    paid: bool = False
-    failure: str = ""
-
-
-def _read_session(body: Mapping[str, Any]) -> _Reading:
-    paid = body.get("payment_status") == "paid"
-    return _Reading(_id_of(body.get("payment_intent")), body.get("amount_total") or 0, paid)
-
-
-def _read_intent(body: Mapping[str, Any]) -> _Reading:
-    paid = body.get("status") == "succeeded"
-    failure = (body.get("last_payment_error") or {}).get("message") or ""
-    units = body.get("amount_received") if paid else body.get("amount")
-    return _Reading(body["id"], units or 0, paid, "" if paid else failure)
-
-
-def _read_other(body: Mapping[str, Any]) -> _Reading:
-    # Charges, refunds and disputes: they name a payment but never say by themselves that a top-up is paid.
-    return _Reading(_id_of(body.get("payment_intent")), body.get("amount") or 0)
-
-
-_READERS = {"checkout.session": _read_session, "payment_intent": _read_intent}
-
-
-def _state_of(session: Mapping[str, Any]) -> CheckoutState:
-    intent = session.get("payment_intent")
-    currency = (session.get("currency") or "").upper()
-    return CheckoutState(
-        session_id=session["id"],
-        reference=session.get("client_reference_id") or "",
-        status=session.get("status") or "",
-        paid=session.get("payment_status") == "paid",
-        amount=from_minor_units(session.get("amount_total") or 0, currency),
-        currency=currency,
-        payment_intent=_id_of(intent),
-        card=_card_of(intent),
-    )
-
-
-def _id_of(value: Any) -> str:
-    """Stripe gives a related object as its id or, when expanded, in full."""
-    return (value.get("id", "") if isinstance(value, Mapping) else value) or ""
-
-
-def _card_of(intent: Any) -> Card | None:
-    charge = intent.get("latest_charge") if isinstance(intent, Mapping) else None
-    details = charge.get("payment_method_details") if isinstance(charge, Mapping) else None
-    card = (details or {}).get("card")
-    return Card(brand=card.get("brand") or "", last4=card.get("last4") or "") if card else None
+def _json(found: stripe.StripeObject) -> dict[str, Any]:
+    return found.to_dict(for_json=True)

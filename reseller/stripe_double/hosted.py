@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from billing.gateways.money import from_minor_units
-from reseller.stripe_double import payments
+from reseller.stripe_double import kept_cards, payments
 from reseller.stripe_double.api import COURIER, STATE
 
 _PAGES = Path(__file__).parent / "pages"
@@ -92,6 +92,30 @@ async def submit(request: web.Request) -> web.StreamResponse:
     if problem:
         return _form(session, given, problem=problem)
     raise web.HTTPSeeOther(session["success_url"])
+
+
+@routes.get("/c/approve/{id}")
+async def ask(request: web.Request) -> web.StreamResponse:
+    """The bank's page on which its customer approves a payment."""
+    intent = _waiting_intent(request)
+    return _page("approve.html", amount=_money(intent | {"amount_total": intent["amount"]}))
+
+
+@routes.post("/c/approve/{id}")
+async def answer(request: web.Request) -> web.StreamResponse:
+    """The customer's answer; back to the shop."""
+    intent = _waiting_intent(request)
+    back = intent["next_action"]["redirect_to_url"]["return_url"]
+    kept_cards.approve(request.app[STATE], intent, agrees=(await request.post()).get("answer") == "yes")
+    request.app[COURIER].nudge()
+    raise web.HTTPSeeOther(back)
+
+
+def _waiting_intent(request: web.Request) -> dict[str, Any]:
+    intent = request.app[STATE].intents.get(request.match_info["id"], {})
+    if intent.get("status") != "requires_action":
+        raise web.HTTPNotFound(text="There is no payment to approve.")
+    return intent
 
 
 def _expiry_problem(text: str) -> str:

@@ -15,12 +15,27 @@ TEST_CARDS = {
     "4000000000009995": ("visa", "Your card has insufficient funds. Try a different card."),
     "4000000000000069": ("visa", "Your card has expired. Try a different card."),
     "4000000000000127": ("visa", "Your card's security code is incorrect."),
+    "4000002500003155": ("visa", None),  # approved by its customer on the page; off session it asks for them
+    "4000000000000341": ("visa", None),  # can be kept; every later payment is declined
 }
+REFUSED_LATER = {"4000000000000341": "Your card was declined."}
+NEEDS_CUSTOMER = "4000002500003155"
+CARD_EXPIRES = (12, 2034)
 SHORTEST_LIFE_SECONDS = 30 * 60
 LONGEST_LIFE_SECONDS = 24 * 3600
 # Parameters that the double understands; Stripe, too, refuses what it does not know.
 _KNOWN = frozenset(
-    {"cancel_url", "client_reference_id", "customer_email", "expand", "expires_at", "line_items", "metadata", "mode"}
+    {
+        "cancel_url",
+        "client_reference_id",
+        "customer",
+        "customer_email",
+        "expand",
+        "expires_at",
+        "line_items",
+        "metadata",
+        "mode",
+    }
     | {"payment_intent_data", "payment_method_types", "success_url"}
 )
 
@@ -36,6 +51,8 @@ class Refused(Exception):
 def open_session(state: State, params: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """Make a session from the parameters of POST /v1/checkout/sessions. Raises Refused as Stripe would."""
     _check(params)
+    if (customer := params.get("customer")) and customer not in state.customers:
+        raise Refused(f"No such customer: '{customer}'", "customer")
     currency, total = _total(params.get("line_items"))
     now = int(time.time())
     session_id = new_id("cs_test_")
@@ -48,7 +65,7 @@ def open_session(state: State, params: Mapping[str, Any], origin: str) -> dict[s
         "client_reference_id": params.get("client_reference_id"),
         "created": now,
         "currency": currency,
-        "customer": None,
+        "customer": params.get("customer"),
         "customer_details": None,
         "customer_email": params.get("customer_email"),
         "expires_at": _expiry(params.get("expires_at"), now),
@@ -114,26 +131,82 @@ def _expiry(given: Any, now: int) -> int:
     return int(given)
 
 
-def pay(state: State, session: dict[str, Any], *, number: str, email: str) -> str:
-    """Try to pay with a test card; answers "" or the sentence with which the card was declined."""
+def pay(state: State, session: dict[str, Any], *, number: str, email: str, slowly: bool = False) -> str:
+    """Try to pay with a test card; answers "" or the sentence with which the card was declined.
+
+    `slowly`: the bank takes its time; the session is complete and unpaid until `finish` says what became of it.
+    """
     digits = re.sub(r"\D", "", number)
-    if not _luhn(digits):
+    if not luhn(digits):
         return "Your card number is invalid."
     brand, decline = TEST_CARDS.get(digits, ("visa", "Your card was declined. Use one of the test cards below."))
     intent = _intent_of(state, session)
-    charge = _charge(state, intent, brand, digits[-4:], decline)
     if decline:
-        intent["last_payment_error"] = {"type": "card_error", "code": "card_declined", "message": decline}
-        state.emit("charge.failed", charge)
-        state.emit("payment_intent.payment_failed", intent)
+        fail(state, intent, add_charge(state, intent, brand, digits, decline=decline), decline)
         return decline
-    intent.update(status="succeeded", amount_received=intent["amount"], last_payment_error=None)
-    session.update(status="complete", payment_status="paid", payment_intent=intent["id"], url=None)
+    session.update(status="complete", payment_intent=intent["id"], url=None)
     session["customer_details"] = {"email": email}
-    state.emit("charge.succeeded", charge)
-    state.emit("payment_intent.succeeded", intent)
+    keeps = session["customer"] and session["_intent"].get("setup_future_usage")
+    method = new_method(state, digits, session["customer"])["id"] if keeps else new_id("pm_")
+    intent.update(payment_method=method, customer=session["customer"])
+    if slowly:
+        intent.update(status="processing", _digits=digits)
+        state.emit("payment_intent.processing", public(intent))
+    else:
+        session["payment_status"] = "paid"
+        succeed(state, intent, add_charge(state, intent, brand, digits))
     state.emit("checkout.session.completed", public(session))
     return ""
+
+
+def finish(state: State, session: dict[str, Any], *, succeeds: bool) -> None:
+    """Say what became of a payment whose bank took its time. Raises Refused when it is not waiting."""
+    intent = state.intents.get(session["payment_intent"] or "", {})
+    if intent.get("status") != "processing":
+        raise Refused("This session does not wait for its bank.")
+    digits = intent["_digits"]
+    brand = TEST_CARDS[digits][0]
+    if succeeds:
+        session["payment_status"] = "paid"
+        succeed(state, intent, add_charge(state, intent, brand, digits))
+        state.emit("checkout.session.async_payment_succeeded", public(session))
+    else:
+        sentence = "The bank did not pay."
+        fail(state, intent, add_charge(state, intent, brand, digits, decline=sentence), sentence)
+        state.emit("checkout.session.async_payment_failed", public(session))
+
+
+def succeed(state: State, intent: dict[str, Any], charge: dict[str, Any]) -> None:
+    """Note that a payment was made, and tell."""
+    intent.update(status="succeeded", amount_received=intent["amount"], last_payment_error=None, next_action=None)
+    state.emit("charge.succeeded", charge)
+    state.emit("payment_intent.succeeded", public(intent))
+
+
+def fail(state: State, intent: dict[str, Any], charge: dict[str, Any], sentence: str, code: str = "") -> None:
+    """Note that a payment was declined, and tell."""
+    error = {"type": "card_error", "code": code or "card_declined", "message": sentence}
+    intent.update(status="requires_payment_method", last_payment_error=error, next_action=None)
+    state.emit("charge.failed", charge)
+    state.emit("payment_intent.payment_failed", public(intent))
+
+
+def new_method(state: State, digits: str, customer: str | None) -> dict[str, Any]:
+    """A kept card."""
+    brand = TEST_CARDS[digits][0]
+    month, year = CARD_EXPIRES
+    method: dict[str, Any] = {
+        "id": new_id("pm_"),
+        "object": "payment_method",
+        "card": {"brand": brand, "last4": digits[-4:], "exp_month": month, "exp_year": year},
+        "created": int(time.time()),
+        "customer": customer,
+        "livemode": False,
+        "type": "card",
+        "_digits": digits,
+    }
+    state.methods[method["id"]] = method
+    return method
 
 
 def expire(state: State, session: dict[str, Any]) -> None:
@@ -161,46 +234,68 @@ def _intent_of(state: State, session: dict[str, Any]) -> dict[str, Any]:
     """The session's payment; as at Stripe it is made by the first attempt to pay."""
     if known := session.get("_intent_id"):
         return state.intents[known]
-    intent_id = new_id("pi_")
-    session["_intent_id"] = intent_id
-    state.intents[intent_id] = {
-        "id": intent_id,
+    intent = new_intent(
+        state,
+        amount=session["amount_total"],
+        currency=session["currency"],
+        description=session["_intent"].get("description"),
+        metadata=session["_intent"].get("metadata") or {},
+    )
+    session["_intent_id"] = intent["id"]
+    return intent
+
+
+def new_intent(state: State, **values: Any) -> dict[str, Any]:
+    """A payment that nobody has tried to make yet."""
+    intent: dict[str, Any] = {
+        "id": new_id("pi_"),
         "object": "payment_intent",
-        "amount": session["amount_total"],
         "amount_received": 0,
         "created": int(time.time()),
-        "currency": session["currency"],
-        "description": session["_intent"].get("description"),
+        "customer": None,
         "last_payment_error": None,
         "latest_charge": None,
         "livemode": False,
-        "metadata": session["_intent"].get("metadata") or {},
+        "next_action": None,
+        "payment_method": None,
         "status": "requires_payment_method",
-    }
-    return state.intents[intent_id]
+    } | values
+    state.intents[intent["id"]] = intent
+    return intent
 
 
-def _charge(state: State, intent: dict[str, Any], brand: str, last4: str, decline: str | None) -> dict[str, Any]:
-    charge_id = new_id("ch_")
-    state.charges[charge_id] = {
-        "id": charge_id,
+def add_charge(
+    state: State, intent: dict[str, Any], brand: str, digits: str, *, decline: str | None = None
+) -> dict[str, Any]:
+    """One attempt to take the money."""
+    month, year = CARD_EXPIRES
+    charge: dict[str, Any] = {
+        "id": new_id("ch_"),
         "object": "charge",
         "amount": intent["amount"],
+        "amount_refunded": 0,
         "created": int(time.time()),
         "currency": intent["currency"],
+        "disputed": False,
         "failure_message": decline,
         "livemode": False,
         "metadata": intent["metadata"],
         "paid": decline is None,
         "payment_intent": intent["id"],
-        "payment_method_details": {"type": "card", "card": {"brand": brand, "last4": last4}},
+        "payment_method": intent["payment_method"],
+        "payment_method_details": {
+            "type": "card",
+            "card": {"brand": brand, "last4": digits[-4:], "exp_month": month, "exp_year": year},
+        },
+        "refunded": False,
         "status": "failed" if decline else "succeeded",
     }
-    intent["latest_charge"] = charge_id
-    return state.charges[charge_id]
+    state.charges[charge["id"]] = charge
+    intent["latest_charge"] = charge["id"]
+    return charge
 
 
-def _luhn(digits: str) -> bool:
+def luhn(digits: str) -> bool:
     """Whether a card number's check digit is right."""
     if not 12 <= len(digits) <= 19:
         return False

@@ -37,6 +37,10 @@ class State:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     intents: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges: dict[str, dict[str, Any]] = field(default_factory=dict)
+    customers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refunds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    disputes: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: dict[str, dict[str, Any]] = field(default_factory=dict)
     deliveries: dict[str, Delivery] = field(default_factory=dict)
     answers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -76,8 +80,9 @@ class State:
             del self.answers[key]
 
     def find(self, object_id: str) -> dict[str, Any] | None:
-        """The session, payment or charge with this id."""
-        return self.sessions.get(object_id) or self.intents.get(object_id) or self.charges.get(object_id)
+        """The session, payment, charge, customer, card, refund or dispute with this id."""
+        tables = (self.sessions, self.intents, self.charges, self.customers, self.methods, self.refunds, self.disputes)
+        return next((table[object_id] for table in tables if object_id in table), None)
 
     def emit(self, kind: str, body: dict[str, Any]) -> str:
         """Record an event about `body` as it is now, to be delivered; answers the event's id."""

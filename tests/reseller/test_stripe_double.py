@@ -214,7 +214,9 @@ def test_paying_goes_back_to_the_shop_once_and_for_all(double: Double) -> None:
     paid = retrieve(double.url, f"checkout/sessions/{session['id']}?expand[]=payment_intent.latest_charge")
     intent = paid["payment_intent"]
     assert (paid["status"], intent["amount_received"], intent["status"]) == ("complete", 5000, "succeeded")
-    assert intent["latest_charge"]["payment_method_details"]["card"] == {"brand": "visa", "last4": "4242"}
+    assert intent["latest_charge"]["payment_method_details"]["card"] == {
+        "brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2034
+    }  # fmt: skip
     assert retrieve(double.url, f"payment_intents/{intent['id']}")["metadata"] == {"reference": "T1"}
     types = [json.loads(hook.payload)["type"] for hook in double.received(3)]
     assert sorted(types) == ["charge.succeeded", "checkout.session.completed", "payment_intent.succeeded"]
