@@ -93,7 +93,7 @@ def _not_enough(plan: Plan, shortfall: Decimal) -> NotEnoughMoney:
     if plan.shows_credits:
         needs, advice = "needs", "Ask whoever manages your account for more, or send to fewer people."
     return NotEnoughMoney(
-        f"This batch costs {costs} and {has} are available: {lacks} are missing. Add credit or send to fewer people.",
+        f"This batch {needs} {costs} and {has} are available: {lacks} are missing. {advice}",
         price=price,
         available=available,
         shortfall=shortfall,
