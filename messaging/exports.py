@@ -1,9 +1,7 @@
 """CSV of messages and of client activity: streamed, in the account's time zone, safe to open in a spreadsheet."""
 
-import csv
-import re
 import zoneinfo
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
@@ -19,10 +17,6 @@ from messaging.reports import Activity
 from messaging.selectors import Sight
 
 CHUNK = 2000
-# What a spreadsheet would run as a formula; a plain number (also with a sign, as in +61491570156) is none.
-_FORMULA = re.compile(r"[=+\-@\t\r\n]")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
-
 _COLUMNS = (
     "id", "batch__code", "account_id", "payer_id", "quote_id", "recipient", "sender", "text", "batch__text", "parts",
     "state", "sent_at", "done_at", "error_code", "reason", "price",
@@ -31,27 +25,6 @@ _HEAD = [
     "Accepted", "Message", "Batch", "Account", "Recipient", "Country", "Sender", "Text", "Parts", "State", "Sent",
     "Finished", "Carrier's code", "Reason",
 ]  # fmt: skip
-
-
-class _Echo:
-    """A file that gives back what is written, which is all that csv.writer needs."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def safe_cell(value: Any) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe stands before one."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
-
-
-def csv_lines(rows: Iterable[Iterable[Any]]) -> Iterator[str]:
-    """Lines of a CSV file that begins with a byte order mark, so that every spreadsheet reads it as UTF-8."""
-    writer = csv.writer(_Echo())
-    yield "\ufeff"
-    for row in rows:
-        yield writer.writerow([safe_cell(cell) for cell in row])
 
 
 def _amount(value: Decimal) -> str:

@@ -9,8 +9,9 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
 from accounts.access import TenantRequest, tenant_view
+from billing.sheets import csv_lines
 from billing.statements import Period
-from messaging.exports import MessageExport, activity_rows, csv_lines
+from messaging.exports import MessageExport, activity_rows
 from messaging.forms import ClientPeriodForm, PeriodForm
 from messaging.periods import presets
 from messaging.reports import client_activity, summarise

@@ -12,8 +12,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Membership
+from billing.sheets import safe_cell
 from billing.statements import Period
-from messaging.exports import safe_cell
 from messaging.models import Message
 from messaging.periods import uuid_bounds, uuid_floor
 from messaging.reports import Figures, client_activity, summarise
