@@ -276,6 +276,11 @@ class Message(models.Model):
     def accepted_at(self) -> datetime:
         return time_of(self.id)
 
+    @property
+    def costs_nothing(self) -> bool:
+        """No carrier took it and none will: its price was or is given back (PRODUCT.md, money rule 4)."""
+        return self.sent_at is None and self.state in self.FINAL
+
 
 class MessagePart(models.Model):
     """One submitted part of a long message (messages of one part have none). Partitioned like messages."""

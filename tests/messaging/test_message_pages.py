@@ -181,6 +181,16 @@ def test_the_timeline_says_how_a_message_ended(
     assert sentence in detail(client_member, Message.objects.get(), log_in)
 
 
+@pytest.mark.parametrize(("state", "is_charged"), [("rejected", False), ("cancelled", False), ("undelivered", True)])
+def test_what_no_carrier_took_is_listed_as_not_charged(
+    client_member: Member, log_in: LogIn, state: str, is_charged: bool
+):
+    settle_as(accept(client_member), state)
+    row = words(log_in(client_member.user).get("/messages/").content.decode())
+    assert ("AUD 0.0700" in row, "not charged" in row) == (is_charged, not is_charged)
+    assert ("Not charged:" in detail(client_member, Message.objects.get(), log_in)) is not is_charged
+
+
 def test_parts_of_a_long_message_are_listed(client_member: Member, log_in: LogIn):
     batch = accept(client_member, text="a" * 161)
     settle_as(batch, "sent")
