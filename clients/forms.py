@@ -27,7 +27,10 @@ Method = BillingTerms.Method
 LOWEST_TOPUP, HIGHEST_TOPUP = "1.00", "999999.99"
 HIGHEST_SMS_MARGIN, HIGHEST_MONTHLY = "100.00", "10000.00"
 TOPUP_FIELDS = ("fixed_topup", "minimum_topup", "daily_topup_limit")
-MONEY_FIELDS = (*TOPUP_FIELDS, "sms_margin", "number_margin", "keyword_price", "display_margin")
+MONEY_FIELDS = (
+    *TOPUP_FIELDS, "sms_margin", "number_margin", "keyword_price", "display_margin", "trial_credit",
+    "notification_limit", "notification_email",
+)  # fmt: skip
 YES_NO = [("no", "No"), ("yes", "Yes")]
 REQUIRED_TEXT = "Fill this in; it cannot stay empty."
 REQUIRED_CHOICE = "Choose one of the list."
@@ -173,7 +176,8 @@ class ClientForm(TermsForm):
     # As on the page, so that the list of errors leads from top to bottom.
     field_order = (
         "contact_name", "name", "mobile", "country", "time_zone", "email", "password", "payer", "method", "fixed_topup",
-        "daily_topup_limit", "minimum_topup", "sms_margin", "trial", "trial_ends_on", "allocation", "number_margin",
+        "daily_topup_limit", "minimum_topup", "sms_margin", "trial", "trial_ends_on", "trial_credit",
+        "notification_limit", "notification_email", "allocation", "number_margin",
         "keywords", "keyword_price", "keyword_limit", "welcome",
     )  # fmt: skip
 
@@ -200,6 +204,21 @@ class ClientForm(TermsForm):
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         help_text="The last day of the trial, in the client's time zone. Afterwards the client must ADD CREDIT.",
         error_messages={"invalid": "Enter a date, such as 2027-01-31."},
+    )
+    trial_credit = AmountField(
+        label="Trial Credit",
+        help_text="Given out of your own wallet at once; empty or 0.00 = none. It is the total: to give more later, "
+        "enter a larger one. What is left when the trial ends can be used again once the client is live.",
+        least="0", most=HIGHEST_TOPUP, required=False,
+    )  # fmt: skip
+    notification_limit = AmountField(
+        label="Notification Limit",
+        help_text="The client is mailed once each time that less than this is left, and you with it "
+        "(SETTINGS, Notices); empty = no mail.",
+        least="0.01", most=HIGHEST_TOPUP, required=False,
+    )  # fmt: skip
+    notification_email = forms.EmailField(
+        label="Notification Email", max_length=254, required=False, help_text="Empty = the contact email above."
     )
     allocation = forms.ChoiceField(
         label="Number Allocation",
@@ -282,8 +301,9 @@ class ClientForm(TermsForm):
 
     def _check_trial(self) -> None:
         if self.cleaned_data.get("trial") != "yes":
-            self.errors.pop("trial_ends_on", None)
-            self.cleaned_data["trial_ends_on"] = None
+            for name in ("trial_ends_on", "trial_credit"):
+                self.errors.pop(name, None)
+                self.cleaned_data[name] = None
             return
         self._ask_for("trial_ends_on", "Choose the last day of the trial, or set Trial Period to No.")
         ends, zone = self.cleaned_data.get("trial_ends_on"), self.cleaned_data.get("time_zone")
@@ -301,7 +321,9 @@ class ClientForm(TermsForm):
         data = self.cleaned_data
         texts = ("contact_name", "name", "mobile", "country", "time_zone", "email", "password", "method", "allocation")
         values: dict[str, Any] = {key: data[key] or "" for key in texts}
-        values |= {key: data.get(key) for key in (*TOPUP_FIELDS, "trial_ends_on")}
+        values |= {key: data.get(key) for key in (*TOPUP_FIELDS, "trial_ends_on", "trial_credit")}
+        values |= {"notification_limit": data.get("notification_limit")}
+        values |= {"notification_email": data.get("notification_email") or ""}
         values |= {key: self._amount(key) for key in ("sms_margin", "number_margin", "keyword_price")}
         values |= {"keywords_enabled": data["keywords"] == "yes", "keyword_limit": data.get("keyword_limit") or 0}
         return ClientValues(**values)

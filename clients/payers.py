@@ -19,12 +19,18 @@ METHODS_OF: dict[Payer, tuple[Method, ...]] = {
     Payer.CLIENT: BillingTerms.CARD_METHODS,
 }
 
+_OF_CARDS = frozenset(
+    {
+        "daily_topup_limit", "sms_margin", "trial", "trial_ends_on", "trial_credit", "notification_limit",
+        "notification_email",
+    }
+)  # fmt: skip
 # Which fields of the form a method uses; what it does not use is neither checked nor stored.
 FIELDS_OF: dict[str, frozenset[str]] = {
     Method.BILL_TO_PARENT: frozenset(),
     Method.SMS_CREDITS: frozenset(),
-    Method.CARD_FIXED: frozenset({"fixed_topup", "daily_topup_limit", "sms_margin", "trial", "trial_ends_on"}),
-    Method.CARD_VARIABLE: frozenset({"minimum_topup", "daily_topup_limit", "sms_margin", "trial", "trial_ends_on"}),
+    Method.CARD_FIXED: _OF_CARDS | {"fixed_topup"},
+    Method.CARD_VARIABLE: _OF_CARDS | {"minimum_topup"},
 }
 METHOD_FIELDS = frozenset[str]().union(*FIELDS_OF.values())
 

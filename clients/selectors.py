@@ -10,7 +10,7 @@ from django.db.models import Count, F, Sum
 from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, Membership, User
-from billing.models import BillingTerms, LedgerAccount, LedgerEntry, LedgerTransaction
+from billing.models import BillingTerms, LedgerAccount, LedgerEntry, LedgerTransaction, NoticeTerms
 from billing.selectors import terms_of
 from clients.models import ClientDefaults
 from clients.payers import payer_of
@@ -81,6 +81,7 @@ def values_of(client: Account) -> dict[str, Any]:
     terms = terms_of(client) or BillingTerms(account=client, method=BillingTerms.Method.CARD_VARIABLE)
     numbers = NumberTerms.objects.filter(account=client).first() or NumberTerms(account=client)
     keywords = KeywordTerms.objects.filter(account=client).first() or KeywordTerms(account=client)
+    notices = NoticeTerms.objects.filter(account=client).first() or NoticeTerms(account=client)
     user = owner_of(client)
     return {
         "contact_name": client.contact_name,
@@ -95,8 +96,11 @@ def values_of(client: Account) -> dict[str, Any]:
         "minimum_topup": terms.minimum_topup,
         "daily_topup_limit": terms.daily_topup_limit,
         "sms_margin": terms.sms_margin,
-        "trial": "yes" if terms.trial_ends_on else "no",
-        "trial_ends_on": terms.trial_ends_on,
+        "trial": "yes" if terms.on_trial else "no",
+        "trial_ends_on": terms.trial_ends_on if terms.on_trial else None,
+        "trial_credit": terms.trial_credit or None,
+        "notification_limit": notices.limit,
+        "notification_email": notices.email,
         "allocation": numbers.allocation,
         "number_margin": numbers.margin,
         "keywords": "yes" if keywords.is_enabled else "no",

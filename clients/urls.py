@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from clients import views
+from clients import trial_pages, views
 
 app_name = "clients"
 
@@ -13,6 +13,7 @@ urlpatterns = [
     path("clients/price-preview/", views.price_preview, name="price-preview"),
     path("clients/<slug:code>/", views.client_detail, name="detail"),
     path("clients/<slug:code>/edit/", views.edit_client, name="edit"),
+    path("clients/<slug:code>/trial/", trial_pages.client_trial, name="trial"),
     path("clients/<slug:code>/suspend/", views.suspend_client, name="suspend"),
     path("clients/<slug:code>/reactivate/", views.reactivate_client, name="reactivate"),
     path("settings/clients/", views.client_defaults, name="defaults"),

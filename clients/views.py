@@ -15,8 +15,9 @@ from accounts.exceptions import AccountError, EmailTaken, WrongState
 from accounts.models import Account
 from accounts.selectors import get_child_for
 from accounts.services.accounts import reactivate_account, suspend_account
-from billing.exceptions import MoneyStranded
+from billing.exceptions import MoneyStranded, TrialRefused
 from billing.selectors import balance_of, shows_money, terms_of
+from billing.trial import trial_of
 from clients import listing, selectors, wording
 from clients.forms import ClientForm, DefaultsForm, StatusForm, TermsForm
 from clients.localisation import mobile_hint, zone_groups
@@ -87,6 +88,8 @@ def _save(form: ClientForm, deed: Callable[[Any], Account]) -> Account | None:
         form.add_error("email", str(error))
     except MoneyStranded as error:
         form.add_error("method", str(error))
+    except TrialRefused as error:
+        form.add_error("trial_credit", str(error))
     except AccountError as error:
         form.add_error(None, str(error))
     return None
@@ -149,6 +152,7 @@ def client_detail(request: TenantRequest, code: str) -> HttpResponse:
     context = {
         "client": client,
         "terms": terms,
+        "trial": trial_of(terms),
         "words": wording.words_of(client, terms) if shows_money(request.account) else None,
         "balance": balance_of(client) if terms and terms.shows_money else None,
         "activity": activity,

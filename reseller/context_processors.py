@@ -6,23 +6,32 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
-from billing.selectors import Balance, balance_of, shows_money
+from accounts.access import MAY_BILL
+from billing.models import BillingTerms
+from billing.selectors import Balance, balance_of, terms_of
+from billing.trial import Trial, trial_of
 from reseller.navigation import Link, Viewer, menu_for
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """Adds ``site_name``, ``sees_money``, ``menu`` and ``header_balance``.
+    """Adds ``site_name``, ``sees_money``, ``menu``, ``header_balance``, ``header_trial`` and ``trial_can_pay``.
 
     ``sees_money``: whether this account's pages may show prices and balances. ``menu``: a list of navigation.Link,
-    empty without an account. ``header_balance``: a billing.selectors.Balance, None where no money is shown. These are
-    functions that a template calls by naming them, so that an answer without a top bar asks the database nothing.
+    empty without an account. ``header_balance``: a billing.selectors.Balance, None where no money is shown.
+    ``header_trial``: a billing.trial.Trial, None for a live account; ``trial_can_pay``: whether this person can end it
+    by a card payment. These are functions that a template calls by naming them, so that an answer without a top bar
+    asks the database nothing.
     """
     membership = getattr(request, "membership", None)
     account = membership.account if membership else None
 
     @cache
+    def terms() -> BillingTerms | None:
+        return terms_of(account) if account is not None else None
+
     def sees_money() -> bool:
-        return shows_money(account)
+        found = terms()
+        return found is not None and found.shows_money
 
     def menu() -> list[Link]:
         if membership is None:
@@ -33,4 +42,18 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     def header_balance() -> Balance | None:
         return balance_of(account) if account is not None and sees_money() else None
 
-    return {"site_name": settings.SITE_NAME, "sees_money": sees_money, "menu": menu, "header_balance": header_balance}
+    def header_trial() -> Trial | None:
+        return trial_of(terms())
+
+    def trial_can_pay() -> bool:
+        found = terms()
+        return found is not None and found.pays_by_card and membership is not None and membership.role in MAY_BILL
+
+    return {
+        "site_name": settings.SITE_NAME,
+        "sees_money": sees_money,
+        "menu": menu,
+        "header_balance": header_balance,
+        "header_trial": header_trial,
+        "trial_can_pay": trial_can_pay,
+    }

@@ -47,6 +47,7 @@ GET = {
     "account_reset_password_from_key_done": EVERYONE,
     "accounts:settings": PRIVATE,
     "billing:overview": PRIVATE,
+    "billing:trial-expired": (LOGIN, HOME, HOME, HOME, ADMIN),  # nobody of the cast is on trial
     "billing:add-credit": (LOGIN, 200, 404, 404, ADMIN),
     "billing:topup-detail": ONLY_CLIENT,
     "billing:topup-status": (LOGIN, WHOLE, 404, 404, ADMIN),  # a partial: without htmx, the page around it
@@ -60,6 +61,7 @@ GET = {
     "clients:detail": OF_PARENT,
     "clients:edit": OF_PARENT,
     "clients:suspend": OF_PARENT,
+    "clients:trial": (LOGIN, 404, 404, 404, ADMIN),  # the client is on no trial; tests/clients/test_trial.py
     "clients:reactivate": OF_PARENT,
     "messaging:send": PRIVATE,
     "messaging:batch-list": PRIVATE,
@@ -94,7 +96,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     people = {"client": client_member.user, "reseller": reseller.user, "outsider": outsider.user, "staff": staff}
     of_batch, of_client, of_topup = {"code": batch.code}, {"code": client_member.account.code}, {"code": topup.code}
     arguments = {name: of_batch for name in GET if name.startswith("messaging:batch-") and name[-4:] != "list"}
-    arguments |= {f"clients:{name}": of_client for name in ("detail", "edit", "suspend", "reactivate")}
+    arguments |= {f"clients:{name}": of_client for name in ("detail", "edit", "suspend", "reactivate", "trial")}
     arguments |= {f"billing:topup-{name}": of_topup for name in ("detail", "status", "cancel")}
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
     arguments["account_reset_password_from_key"] = {"uidb36": "1", "key": "wrong-key"}
@@ -148,6 +150,7 @@ REFUSED_POSTS = {
     "clients:add": {"anonymous": LOGIN, "client": 404, "staff": ADMIN},
     "clients:defaults": {"anonymous": LOGIN, "client": 404, "staff": ADMIN},
     "clients:edit": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "clients:trial": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:suspend": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},

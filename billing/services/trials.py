@@ -1,7 +1,7 @@
 """Trials: what the parent gives, how long it lasts, and what ends it (PRODUCT.md, money rule 7; seed 1, step 4).
 
-Locks are taken in the order terms, wallets. Trial credit that is left when the trial ends stays in the wallet: it cannot
-be spent while the account is expired, and can be again once it is live.
+Locks are taken in the order terms, wallets. Trial credit that is left when the trial ends stays in the wallet: it
+cannot be spent while the account is expired, and can be again once it is live.
 """
 
 import zoneinfo

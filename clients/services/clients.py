@@ -15,7 +15,10 @@ from accounts.services.accounts import create_account, update_account
 from accounts.services.mail import queue_mail
 from accounts.services.users import change_login, create_member, set_password
 from billing.selectors import terms_of
+from billing.models import BillingTerms
 from billing.services import terms as billing_terms
+from billing.services.notices import set_notices
+from billing.services.trials import grant_trial_credit
 from clients.selectors import may_change_login, owner_of
 from keywords.services import terms as keyword_terms
 from virtual_numbers.models import NumberTerms
@@ -42,6 +45,9 @@ class ClientValues:
     daily_topup_limit: Decimal | None = None
     sms_margin: Decimal = Decimal(0)
     trial_ends_on: date | None = None
+    trial_credit: Decimal | None = None  # the total; None = leave what was given
+    notification_limit: Decimal | None = None
+    notification_email: str = ""
     allocation: str = NumberTerms.Allocation.OWN
     number_margin: Decimal = Decimal(0)
     keywords_enabled: bool = False
@@ -55,6 +61,9 @@ class ClientValues:
         keys = ("method", "fixed_topup", "minimum_topup", "daily_topup_limit", "sms_margin", "trial_ends_on")
         return {key: getattr(self, key) for key in keys}
 
+    def notices(self) -> dict[str, Any]:
+        return {"limit": self.notification_limit, "email": self.notification_email}
+
     def numbers(self) -> dict[str, Any]:
         return {"allocation": self.allocation, "margin": self.number_margin}
 
@@ -67,10 +76,13 @@ def create_client(*, parent: Account, values: ClientValues, actor: User | None, 
     """Make a client of ``parent``, in the parent's currency, with all its terms and its owner's log-in: all or nothing.
 
     ``welcome``: mail the owner where and as whom to log in (never the password). A new client cannot have clients of
-    its own. Raises EmailTaken and ChildrenNotAllowed.
+    its own. Raises EmailTaken, ChildrenNotAllowed and TrialRefused.
     """
     client = create_account(parent=parent, actor=actor, can_have_children=False, **values.details())
     billing_terms.create_terms(account=client, actor=actor, **values.billing())
+    _give_trial_credit(client, values, actor)
+    if any(values.notices().values()):
+        set_notices(account=client, actor=actor, **values.notices())
     number_terms.create_terms(account=client, actor=actor, **values.numbers())
     keyword_terms.create_terms(account=client, actor=actor, **values.keywords())
     user = create_member(
@@ -85,8 +97,8 @@ def create_client(*, parent: Account, values: ClientValues, actor: User | None, 
 def update_client(*, client: Account, values: ClientValues, actor: User | None) -> Account:
     """Change a client to ``values``; each room notes what changed.
 
-    Raises EmailTaken, MoneyStranded (see billing.services.terms.update_terms), and AccountError when the log-in is
-    not the parent's to change.
+    Raises EmailTaken, MoneyStranded and TrialRefused (see billing.services.terms and trials), and AccountError when
+    the log-in is not the parent's to change.
     """
     old_contact = client.contact_name
     terms = terms_of(client)
@@ -95,11 +107,19 @@ def update_client(*, client: Account, values: ClientValues, actor: User | None) 
     else:
         billing_terms.update_terms(terms=terms, actor=actor, **values.billing())
     update_account(account=client, actor=actor, **values.details())
+    _give_trial_credit(client, values, actor)
+    if values.method not in BillingTerms.PARENT_PAYS:  # elsewhere the form has no such fields
+        set_notices(account=client, actor=actor, **values.notices())
     number_terms.update_terms(account=client, actor=actor, **values.numbers())
     keyword_terms.update_terms(account=client, actor=actor, **values.keywords())
     if values.email:
         _update_login(client, values, old_contact, actor)
     return client
+
+
+def _give_trial_credit(client: Account, values: ClientValues, actor: User | None) -> None:
+    if values.trial_credit is not None:
+        grant_trial_credit(account=client, total=values.trial_credit, actor=actor)
 
 
 def _update_login(client: Account, values: ClientValues, old_contact: str, actor: User | None) -> None:

@@ -75,7 +75,7 @@ def books_are_right() -> bool:
     return [verdict.name for verdict in run_proofs(PROOFS) if verdict.count] == []
 
 
-# --- Credit --------------------------------------------------------------------------------------------------------
+# --- Credit ----------------------------------------------------------------------------------------------------------
 
 
 def test_trial_credit_comes_out_of_the_parent_s_wallet(reseller: Member, trial_member: Member) -> None:
@@ -172,7 +172,7 @@ def test_days_left_count_today(trial_member: Member) -> None:
     assert trial.days_left == 10
 
 
-# --- What is refused afterwards ----------------------------------------------------------------------------------------
+# --- What is refused afterwards --------------------------------------------------------------------------------------
 
 
 def test_an_expired_trial_sends_nothing_and_holds_nothing(trial_member: Member) -> None:
@@ -204,7 +204,7 @@ def test_an_account_that_an_expired_one_pays_for_cannot_send_either_and_learns_n
     assert str(refused.value) == "Sending is stopped for this account. Ask whoever manages it."
 
 
-# --- Live ----------------------------------------------------------------------------------------------------------------
+# --- Live ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_payment_makes_the_account_live_and_tells_the_parent(reseller: Member, trial_member: Member) -> None:
@@ -265,7 +265,7 @@ def test_a_payment_that_staff_book_makes_live_and_a_correction_does_not(reseller
     assert not terms_of(trial_member).on_trial
 
 
-# --- The parent ----------------------------------------------------------------------------------------------------------
+# --- The parent ------------------------------------------------------------------------------------------------------
 
 
 def test_the_parent_extends_also_what_ran_out(reseller: Member, trial_member: Member) -> None:

@@ -304,7 +304,7 @@ def test_the_page_has_the_seed_s_sections_and_labels_in_its_order(reseller: Memb
 
 def test_the_page_says_what_takes_effect_later(reseller: Member, log_in: LogIn) -> None:
     page = log_in(reseller.user).get("/clients/add/").content.decode()
-    assert page.count("with a coming release") == 4  # credits, trial, numbers, keywords
+    assert page.count("with a coming release") == 3  # credits, numbers, keywords
 
 
 def test_the_country_s_own_time_zones_come_first(reseller: Member, log_in: LogIn) -> None:
@@ -345,7 +345,9 @@ def test_the_seed_s_labels_are_those_of_the_fields(reseller: Member, log_in: Log
         "password": "Client Password", "payer": "Who Pays", "method": "Payment Method",
         "fixed_topup": "Fixed Top Up Amount", "daily_topup_limit": "Daily Top Up Limit",
         "minimum_topup": "Minimum Top Up Limit", "sms_margin": "SMS Margin", "trial": "Trial Period",
-        "trial_ends_on": "Trial Expiry Date", "allocation": "Number Allocation", "number_margin": "Number Margin",
+        "trial_ends_on": "Trial Expiry Date", "trial_credit": "Trial Credit",
+        "notification_limit": "Notification Limit", "notification_email": "Notification Email",
+        "allocation": "Number Allocation", "number_margin": "Number Margin",
         "keywords": "Keywords", "keyword_price": "Keyword Price", "keyword_limit": "Keyword Limit",
     }  # fmt: skip
 
