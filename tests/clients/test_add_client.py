@@ -285,7 +285,8 @@ def test_of_forms_sent_at_one_moment_one_gets_the_e_mail(
 # --- The page ----------------------------------------------------------------------------------------------------
 
 SEED_WORDS = [
-    "2. Account Details", "Client Contact Name", "Client Account Name", "Client Mobile", "Client Country",
+    "1. Add Client", "2. Account Details", "Client Contact Name", "Client Account Name", "Client Mobile",
+    "Client Country",
     "Client Time Zone", "3. Login Details", "Client Contact Email", "Client Password", "4. Pricing and Billing",
     "I Pay", "Client Pays", "Bill Client Activity to My Account", "I will transfer SMS credits",
     "Credit Card - Fixed Amount",
