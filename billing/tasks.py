@@ -1,7 +1,7 @@
 from celery import Task, shared_task
 from django.utils import timezone
 
-from billing.services import payment_events, topups
+from billing.services import credits, payment_events, topups
 
 
 @shared_task(name="billing.tasks.process_payment_event", bind=True, max_retries=5)
@@ -19,3 +19,9 @@ def sweep_payments() -> None:
     now = timezone.now()
     payment_events.sweep_events(now)
     topups.sweep_topups(now)
+
+
+@shared_task(name="billing.tasks.collect_stranded_credits")
+def collect_stranded_credits() -> None:
+    """Every two minutes: take back the credits that accounts got back after they ceased to send with credits."""
+    credits.collect_stranded_credits()

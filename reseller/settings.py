@@ -175,6 +175,11 @@ CELERY_BEAT_SCHEDULE = {
     for queue in QUEUES
 } | {
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60},
+    "collect-credits": {
+        "task": "billing.tasks.collect_stranded_credits",
+        "schedule": 120,
+        "options": {"expire_seconds": 120},
+    },
     "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expire_seconds": 60}},
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},

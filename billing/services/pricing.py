@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.countries import country_name
 from accounts.models import Account
-from billing.exceptions import NoPrice, NotAllowed, NotLocal
+from billing.exceptions import NoPrice, NotAllowed, NotLocal, TermsChanged
 from billing.models import CREDITS, BillingTerms, CountryMargin, Quote, Rate, RateCard, RateOverride
 
 
@@ -66,6 +66,23 @@ class PriceList:
             if terms.method != BillingTerms.Method.BILL_TO_PARENT:
                 return terms
         raise NotAllowed("Nobody pays for this account: the platform pays for no client.")
+
+    def check_payer(self) -> None:
+        """Raises TermsChanged when another account pays by now, or pays otherwise.
+
+        Call it once the payer's wallet is locked by a hold: a change of payer waits for that lock, so what was not
+        changed before then is changed after the batch.
+        """
+        below = {terms.account_id: terms.method for terms in self._line if terms.account_id in self._asked}
+        found = BillingTerms.objects.filter(account__in=below).values_list("account_id", "method")
+        if dict(found) != below:
+            raise TermsChanged("Who pays for this account has just been changed. Send it again.")
+
+    @property
+    def _asked(self) -> tuple[int, ...]:
+        """The accounts whose methods say who pays: from the payer down."""
+        path = self.account.path
+        return tuple(path[path.index(self.payer.pk) :])
 
     @cached_property
     def _rates(self) -> dict[str, tuple[Decimal, str]]:

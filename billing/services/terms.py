@@ -1,16 +1,16 @@
 """Billing terms of accounts: making and changing them."""
 
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import MoneyStranded, TrialRefused
-from billing.models import BillingTerms, LedgerAccount, TopUp
-from billing.selectors import balance_of
+from billing.exceptions import TrialRefused
+from billing.models import BillingTerms, LedgerAccount
 from billing.services import invoices, ledger, trials
-from billing.wording import money_text
+from billing.services.switching import prepare_switch
 
 EDITABLE = {
     "method", "fixed_topup", "minimum_topup", "daily_topup_limit", "sms_margin", "display_margin", "rate_card",
@@ -29,19 +29,23 @@ def create_terms(*, account: Account, actor: User | None, **values: Any) -> Bill
 
 
 @transaction.atomic
-def update_terms(*, terms: BillingTerms, actor: User | None, **values: Any) -> BillingTerms:
+def update_terms(
+    *, terms: BillingTerms, actor: User | None, expected_refund: Decimal | None = None, **values: Any
+) -> BillingTerms:
     """Change terms and note the old and new values. What was accepted keeps the price that it was accepted at.
 
-    Raises MoneyStranded when the parent would pay from now on while money of the account's own is left.
+    A new method settles what the old one leaves (billing.services.switching); ``expected_refund`` is what the person
+    saw of it. Raises MoneyStranded when the parent would pay from now on while money of the account's own is left, and
+    CreditPriceChanged.
     """
     _check(values)
-    locked = BillingTerms.objects.select_for_update().get(pk=terms.pk)
+    locked = BillingTerms.objects.select_for_update(of=("self",)).select_related("account").get(pk=terms.pk)
     values = _with_trial(locked, values)
     changed = {key: value for key, value in values.items() if getattr(locked, key) != value}
     if not changed:
         return locked
-    if locked.shows_money and values.get("method", locked.method) in BillingTerms.PARENT_PAYS:
-        _check_nothing_stranded(locked.account)
+    if "method" in changed:
+        prepare_switch(terms=locked, method=changed["method"], actor=actor, expected_refund=expected_refund)
     before = {key: getattr(locked, key) for key in changed}
     for key, value in changed.items():
         setattr(locked, key, value)
@@ -65,22 +69,6 @@ def _with_trial(locked: BillingTerms, values: dict[str, Any]) -> dict[str, Any]:
     if not locked.on_trial and trials.has_paid(locked.account):
         raise TrialRefused(f"{locked.account.name} has added credit already, so it is live; set Trial Period to No.")
     return values | {"trial_closed_at": None}
-
-
-def _check_nothing_stranded(account: Account) -> None:
-    """Refuse while money is in the wallet, held or on its way: the account could neither see nor spend it any more.
-
-    New top-ups are kept out by the lock of the terms, which they take first.
-    """
-    balance = balance_of(account)
-    wallet = balance.available - balance.credit_limit
-    if wallet or balance.held:
-        raise MoneyStranded(
-            f"{account.name} still has {money_text(wallet, account.currency)} in its wallet and "
-            f"{money_text(balance.held, account.currency)} set aside for messages; both must be 0.00 before you pay."
-        )
-    if TopUp.objects.filter(account=account, state=TopUp.State.PENDING).exists():
-        raise MoneyStranded(f"{account.name} has a card payment under way; wait for its end before you pay.")
 
 
 def _check(values: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import InsufficientFunds
+from billing.exceptions import InsufficientFunds, TermsChanged
 from billing.models import Quote
 from billing.services import ledger
 from billing.wording import money_text
@@ -54,6 +54,8 @@ def accept_batch(
         return _write_batch(plan, actor=actor, door=door, message_class=message_class, idempotency_key=idempotency_key)
     except InsufficientFunds as error:
         raise _not_enough(plan, error.shortfall) from error
+    except TermsChanged as error:
+        raise PriceChanged(str(error)) from error
     except IntegrityError as error:
         # Another request with this key came first and has committed: one_batch_a_key waited for it.
         earlier = _find_batch(account, idempotency_key)
@@ -120,6 +122,7 @@ def _write_batch(plan: Plan, *, actor: User | None, door: str, message_class: in
         batch_id=batch.pk, account=plan.account, payer=plan.payer, amount=plan.total, reference=batch.code,
         quantity=plan.message_count, actor=actor, currency=plan.currency,
     )  # fmt: skip
+    plan.prices.check_payer()
     for route_id in sorted({recipient.route_id for recipient in plan.recipients}):
         transaction.on_commit(partial(wake, DISPATCH, route_id))
     return batch

@@ -228,7 +228,8 @@ def test_the_parent_cannot_become_the_payer_while_the_client_has_money(
     response = edit(web, client, **changes)
     assert response.context["form"].errors["method"] == [
         "Client still has AUD 10.00 in its wallet and AUD 0.00 set aside for messages; "
-        "both must be 0.00 before you pay."
+        "both must be 0.00 before you pay. It is the client's own money: let it be used up, or ask the portal's "
+        "operator to pay it back."
     ]
     client.refresh_from_db()
     assert (client.name, client.billing_terms.method) == ("Client", Method.CARD_VARIABLE)
