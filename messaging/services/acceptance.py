@@ -8,11 +8,11 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import InsufficientFunds, TermsChanged
+from billing.exceptions import InsufficientFunds, TermsChanged, WalletFrozen
 from billing.models import Quote
 from billing.services import ledger
 from billing.wording import money_text
-from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged
+from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingNotAllowed
 from messaging.models import Batch, Message, MessageClass
 from messaging.services.planning import Plan, plan_batch
 from messaging.wakeups import DISPATCH, wake
@@ -43,7 +43,8 @@ def accept_batch(
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
     that nobody pays more than was shown. ``recipients`` and ``limit`` as in plan_batch.
 
-    Raises SendingError: what plan_batch raises, NothingToSend, PriceChanged, NotEnoughMoney.
+    Raises SendingError: what plan_batch raises, NothingToSend, PriceChanged, NotEnoughMoney, and
+    SendingNotAllowed while the payer's wallet is frozen.
     """
     earlier = _find_batch(account, idempotency_key)
     if earlier is not None:
@@ -54,6 +55,8 @@ def accept_batch(
         return _write_batch(plan, actor=actor, door=door, message_class=message_class, idempotency_key=idempotency_key)
     except InsufficientFunds as error:
         raise _not_enough(plan, error.shortfall) from error
+    except WalletFrozen as error:
+        raise _frozen(plan, error) from error
     except TermsChanged as error:
         raise PriceChanged(str(error)) from error
     except IntegrityError as error:
@@ -100,6 +103,12 @@ def _not_enough(plan: Plan, shortfall: Decimal) -> NotEnoughMoney:
         available=available,
         shortfall=shortfall,
     )
+
+
+def _frozen(plan: Plan, error: WalletFrozen) -> SendingNotAllowed:
+    """The payer's dispute is its own affair: who does not pay is told no reason."""
+    own = plan.payer == plan.account
+    return SendingNotAllowed(str(error) if own else "Sending is stopped for this account. Ask whoever manages it.")
 
 
 @transaction.atomic

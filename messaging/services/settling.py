@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 from django.db import Error, connection, transaction
 
+from billing.exceptions import BillingError
 from billing.models import Quote
 from billing.services import ledger
 from billing.services.ledger import Settled, Settlement
@@ -75,13 +76,14 @@ def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()
 def settle_waiting(limit: int) -> int:
     """Settle what waits, up to about ``limit`` messages; returns how many.
 
-    A batch whose books are wrong is left out, loudly, so that it does not keep all others from being settled.
+    A batch whose books are wrong, or whose seller cannot pay for a margin below zero, is left out, loudly, so that it
+    does not keep all others from being settled; it is tried again next time.
     """
     total, broken = 0, list[UUID]()
     while total < limit:
         try:
             count = settle_chunk(without=tuple(broken))
-        except (Error, ValueError, ledger.DuplicateMovement):
+        except (Error, ValueError, BillingError):
             culprit = _find_broken(tuple(broken))
             if culprit is None:
                 raise
@@ -101,7 +103,7 @@ def _find_broken(known: tuple[UUID, ...]) -> UUID | None:
     for batch_id in batches:
         try:
             settle_chunk(batch_id=batch_id)
-        except (Error, ValueError, ledger.DuplicateMovement) as error:
+        except (Error, ValueError, BillingError) as error:
             log.exception("settle.broken_batch", batch=str(batch_id), detail=str(error))
             return batch_id
     return None
