@@ -1,27 +1,25 @@
 """Staff's view of prices and terms (to change) and of the money (to read; payments are booked by their own form)."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from accounts.models import Account
-from accounts.staff_screens import BoundedPaginator, LabelledInline, ReadOnlyAdmin
-from billing import ledger_admin as ledger_admin  # its screens register when this module is loaded
+from accounts.staff_screens import LabelledInline
+from billing import card_admin as card_admin  # their screens register when this module is loaded
+from billing import invoice_admin as invoice_admin
+from billing import ledger_admin as ledger_admin
 from billing.exceptions import BillingError
-from billing.models import BillingTerms, PaymentEvent, Rate, RateCard, RateOverride, TopUp
+from billing.models import BillingTerms, Rate, RateCard, RateOverride
 from billing.services.terms import EDITABLE, create_terms, update_terms
-
-TOPUP_LABELS = {
-    "Paid": "success", "Waiting for payment": "info", "Failed": "danger", "Needs attention": "danger",
-}  # fmt: skip
-
+from billing.services.trials import grant_trial_credit
 
 # --- Prices --------------------------------------------------------------------------------------------------------
 
@@ -89,7 +87,7 @@ class BillingTermsAdmin(ModelAdmin):
     show_full_result_count = False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("account",) if obj else ()
+        return ("account", "trial_closed_at") if obj else ()
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "account":
@@ -116,45 +114,5 @@ class BillingTermsAdmin(ModelAdmin):
         else:
             create_terms(account=obj.account, actor=actor, **values)
             obj._state.adding = False
-
-
-# --- Card payments -------------------------------------------------------------------------------------------------
-
-
-@admin.register(TopUp)
-class TopUpAdmin(ReadOnlyAdmin):
-    list_display = ("code", "account", "amount", "currency", "shown_state", "created_at", "paid_at")
-    list_filter = ("state", "currency")
-    list_select_related = ("account",)
-    search_fields = ("code__iexact", "session_id", "payment_intent", "account__name")
-    ordering = ("-pk",)
-    paginator = BoundedPaginator
-    exclude = ("checkout_url",)
-
-    @display(description="state", ordering="state", label=TOPUP_LABELS)
-    def shown_state(self, topup: TopUp) -> str:
-        return str(topup.get_state_display())
-
-
-class OpenFilter(admin.SimpleListFilter):
-    """Events that are not processed, or that left a problem."""
-
-    title = "attention"
-    parameter_name = "attention"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Not processed"), ("problem", "With a problem")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[PaymentEvent]) -> QuerySet[PaymentEvent]:
-        if self.value() == "open":
-            return queryset.filter(processed_at=None)
-        return queryset.exclude(error="") if self.value() == "problem" else queryset
-
-
-@admin.register(PaymentEvent)
-class PaymentEventAdmin(ReadOnlyAdmin):
-    list_display = ("event_id", "type", "received_at", "processed_at", "attempts", "error")
-    list_filter = (OpenFilter,)
-    search_fields = ("event_id__exact", "type")
-    ordering = ("-pk",)
-    paginator = BoundedPaginator
+        if "trial_credit" in form.cleaned_data:
+            grant_trial_credit(account=obj.account, total=form.cleaned_data["trial_credit"] or Decimal(0), actor=actor)

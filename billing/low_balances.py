@@ -57,9 +57,3 @@ def watched() -> QuerySet[Any]:
         )
         .filter(threshold__isnull=False)
     )
-
-
-def low_clients_of(parent: Account, at_most: int) -> list[LowAccount]:
-    """The parent's direct clients below their notification limits, emptiest first."""
-    rows = watched().filter(account__parent=parent, available__lt=F("threshold")).select_related("account")
-    return [LowAccount.of(row) for row in rows.order_by("available", "account__name")[:at_most]]

@@ -1,7 +1,8 @@
 from celery import Task, shared_task
 from django.utils import timezone
 
-from billing.services import credits, payment_events, topups
+from billing.models import Refund
+from billing.services import credits, invoices, notices, payment_events, refunds, topups
 
 
 @shared_task(name="billing.tasks.process_payment_event", bind=True, max_retries=5)
@@ -19,9 +20,43 @@ def sweep_payments() -> None:
     now = timezone.now()
     payment_events.sweep_events(now)
     topups.sweep_topups(now)
+    refunds.sweep_refunds(now)
+    cards.sweep_cards(now)
+
+
+@shared_task(name="billing.tasks.sweep_cards")
+def sweep_cards() -> None:
+    """Tell the gateway of removed cards, and learn what became of charges without an answer."""
+    cards.sweep_cards(timezone.now())
+
+
+@shared_task(name="billing.tasks.sweep_recharges")
+def sweep_recharges() -> None:
+    """Every minute: accounts that fell below their threshold of automatic recharge."""
+    recharges.sweep_recharges(timezone.now())
+
+
+@shared_task(name="billing.tasks.send_refund")
+def send_refund(refund_id: int) -> None:
+    """Tell the gateway of one refund; what it does not answer is the sweep's."""
+    refunds.send_refund(Refund.objects.select_related("topup__account").get(pk=refund_id))
 
 
 @shared_task(name="billing.tasks.collect_stranded_credits")
 def collect_stranded_credits() -> None:
     """Every two minutes: take back the credits that accounts got back after they ceased to send with credits."""
     credits.collect_stranded_credits()
+
+
+@shared_task(name="billing.tasks.keep_invoice_terms")
+def keep_invoice_terms() -> None:
+    """Every minute: overdraws whose last day is over end, and monthly top-ups that are due are booked."""
+    now = timezone.now()
+    invoices.end_overdraws(now)
+    invoices.book_postpaid(now)
+
+
+@shared_task(name="billing.tasks.send_notices")
+def send_notices() -> None:
+    """Every minute: mails about balances that fell below their notification limit."""
+    notices.send_notices(timezone.now())

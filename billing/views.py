@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.access import ANY_ROLE, MAY_BILL, Role, TenantRequest, tenant_view
 from billing import selectors
+from billing.credit import credit_of
 from billing.exceptions import BillingError
 from billing.forms import AddCreditForm, StatementForm
 from billing.gateways.exceptions import GatewayError, InvalidSignature
@@ -77,6 +78,7 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         "page": page,
         "sums": sums_of(account, period),
         "balance": selectors.balance_of(account),
+        "credit": credit_of(account),
         "may_add_credit": may_bill and terms.pays_by_card,
         "may_bill": may_bill,
         "open_topups": selectors.open_topups_of(account, timezone.now()) if may_bill else [],

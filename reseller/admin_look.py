@@ -27,6 +27,8 @@ _NAVIGATION = [
             _link("Memberships", "badge", "accounts_membership"),
             _link("Staff groups", "group", "auth_group"),
             _link("Billing terms", "contract", "billing_billingterms"),
+            _link("Invoice terms", "request_page", "billing_invoiceterms"),
+            _link("Low-balance notices", "notifications", "billing_noticeterms"),
         ],
     },
     {

@@ -19,8 +19,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     ``sees_money``: whether this account's pages may show prices and balances. ``menu``: a list of navigation.Link,
     empty without an account. ``header_balance``: a billing.selectors.Balance, None where no money is shown.
     ``header_trial``: a billing.trial.Trial, None for a live account; ``trial_can_pay``: whether this person can end it
-    by a card payment. These are functions that a template calls by naming them, so that an answer without a top bar
-    asks the database nothing.
+    by a card payment. ``notices_offered``: whether SETTINGS has a page Notices. These are functions that a template
+    calls by naming them, so that an answer without a top bar asks the database nothing.
     """
     membership = getattr(request, "membership", None)
     account = membership.account if membership else None
@@ -49,6 +49,11 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         found = terms()
         return found is not None and found.pays_by_card and membership is not None and membership.role in MAY_BILL
 
+    def notices_offered() -> bool:
+        found = terms()
+        pays = found is not None and found.method != BillingTerms.Method.BILL_TO_PARENT
+        return pays and membership is not None and membership.role in MAY_BILL
+
     return {
         "site_name": settings.SITE_NAME,
         "sees_money": sees_money,
@@ -56,4 +61,5 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "header_balance": header_balance,
         "header_trial": header_trial,
         "trial_can_pay": trial_can_pay,
+        "notices_offered": notices_offered,
     }

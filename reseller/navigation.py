@@ -52,7 +52,11 @@ MENU = (
     Entry("REPORTS", "messaging:reports", ("messaging:*",)),
     Entry("CLIENTS", "clients:list", ("clients:*",), lambda viewer: viewer.account.can_have_children),
     Entry("BILLING", "billing:overview", ("billing:*",), lambda viewer: viewer.sees_money),
-    Entry("SETTINGS", "accounts:settings", ("accounts:*", "account_change_password", "clients:defaults")),
+    Entry(
+        "SETTINGS",
+        "accounts:settings",
+        ("accounts:*", "account_change_password", "clients:defaults", "billing:notices"),
+    ),
 )
 
 

@@ -47,6 +47,7 @@ GET = {
     "account_reset_password_from_key_done": EVERYONE,
     "accounts:settings": PRIVATE,
     "billing:overview": PRIVATE,
+    "billing:notices": PRIVATE,
     "billing:trial-expired": (LOGIN, HOME, HOME, HOME, ADMIN),  # nobody of the cast is on trial
     "billing:add-credit": (LOGIN, 200, 404, 404, ADMIN),
     "billing:topup-detail": ONLY_CLIENT,
@@ -155,6 +156,7 @@ REFUSED_POSTS = {
     "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},
     "messaging:batch-cancel": {"anonymous": LOGIN, "outsider": 404, "staff": ADMIN},
+    "billing:notices": {"anonymous": LOGIN, "staff": ADMIN},
     "accounts:settings": {"anonymous": LOGIN, "staff": ADMIN},
 }
 

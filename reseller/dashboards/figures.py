@@ -51,7 +51,9 @@ class LowClient:
 
 
 def clients_low_on_balance(viewer: Account) -> list[LowClient]:
-    """Active direct clients that pay themselves and have less than ``LOW_SHARE`` of their daily top-up limit.
+    """Active direct clients that pay themselves and have less than their notification limit.
+
+    Without one, less than ``LOW_SHARE`` of their daily top-up limit.
 
     Without a daily limit the fixed amount counts; with neither (paying by invoice), nothing left to spend.
     """
@@ -65,10 +67,16 @@ def clients_low_on_balance(viewer: Account) -> list[LowClient]:
         .exclude(method__in=BillingTerms.PARENT_PAYS)
         .annotate(
             available=Coalesce(
-                Subquery(wallet.values(left=F("balance") + F("credit_limit"))), zero, output_field=money
+                Subquery(wallet.values(left=F("balance") + F("credit_limit") + F("overdraft_limit"))), zero,
+                output_field=money,
             ),
-            threshold=ExpressionWrapper(
-                Coalesce("daily_topup_limit", "fixed_topup", zero, output_field=money) * LOW_SHARE, output_field=money
+            threshold=Coalesce(
+                "account__notice_terms__limit",
+                ExpressionWrapper(
+                    Coalesce("daily_topup_limit", "fixed_topup", zero, output_field=money) * LOW_SHARE,
+                    output_field=money,
+                ),
+                output_field=money,
             ),
         )
         .filter(Q(available__lt=F("threshold")) | Q(available__lte=0))
