@@ -95,7 +95,6 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.middleware.TenantMiddleware",
     "reseller.trial_gate.TrialGateMiddleware",
-    "reseller.trial_gate.TrialGateMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 

@@ -67,7 +67,8 @@ def clients_low_on_balance(viewer: Account) -> list[LowClient]:
         .exclude(method__in=BillingTerms.PARENT_PAYS)
         .annotate(
             available=Coalesce(
-                Subquery(wallet.values(left=F("balance") + F("credit_limit") + F("overdraft_limit"))), zero,
+                Subquery(wallet.values(left=F("balance") + F("credit_limit") + F("overdraft_limit"))),
+                zero,
                 output_field=money,
             ),
             threshold=Coalesce(
