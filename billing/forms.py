@@ -1,5 +1,6 @@
 """BILLING: which amount to add, and which part of the statement to show."""
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,9 +11,9 @@ from django.utils import timezone
 
 from billing.gateways.exceptions import FractionOfMinorUnit
 from billing.gateways.money import to_minor_units
-from billing.models import BillingTerms, LedgerTransaction
+from billing.models import BillingTerms, SavedCard
 from billing.services.topup_limits import Room, available_amounts
-from billing.statements import Period
+from billing.statements import KINDS, PARENTS_KINDS, Period
 from billing.wording import money_text
 
 LONGEST_PERIOD_DAYS = 366
@@ -40,9 +41,17 @@ class AddCreditForm(forms.Form):
         error_messages={"invalid": "Enter an amount in figures, such as 35 or 35.50."},
     )
 
-    def __init__(self, *args: Any, terms: BillingTerms, room: Room, **kwargs: Any) -> None:
+    pay_with = forms.ChoiceField(label="Pay with", required=False, widget=forms.RadioSelect)
+    save_card = forms.BooleanField(label="Save this card for later payments", required=False)
+
+    def __init__(
+        self, *args: Any, terms: BillingTerms, room: Room, cards: Sequence[SavedCard] = (), **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
-        self.terms, self.room = terms, room
+        self.terms, self.room, self.cards = terms, room, cards
+        pay_with: Any = self.fields["pay_with"]
+        pay_with.choices = [("", "Another card"), *((card.code, str(card)) for card in cards)]
+        pay_with.initial = cards[0].code if cards else ""
         self.amounts = available_amounts(terms)
         self.payable = [amount for amount in self.amounts if room.fits(amount)]
         if terms.method == BillingTerms.Method.CARD_FIXED:
@@ -113,6 +122,10 @@ class AddCreditForm(forms.Form):
             for amount in self.amounts
         ]
 
+    def chosen_card(self) -> SavedCard | None:
+        """The kept card to charge, after ``is_valid``; None for the payment page."""
+        return next((card for card in self.cards if card.code == self.cleaned_data["pay_with"]), None)
+
     def chosen_amount(self) -> Decimal:
         """The amount to add, after ``is_valid``."""
         if "amount" not in self.fields:
@@ -135,16 +148,9 @@ class StatementForm(forms.Form):
 
     def __init__(self, *args: Any, earns_margins: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        kinds = LedgerTransaction.Kind
-        choices = [
-            ("", "All"),
-            (kinds.TOPUP, "Credit added by card"),
-            (kinds.MANUAL, "Payments and corrections"),
-            (kinds.HOLD, "Set aside for messages"),
-            (kinds.RELEASE, "Given back"),
-        ]
+        choices = [("", "All"), *KINDS.items()]
         if earns_margins:
-            choices.append((kinds.CAPTURE, "Margins earned"))
+            choices += PARENTS_KINDS.items()
         kind_field: Any = self.fields["kind"]
         kind_field.choices = choices
 

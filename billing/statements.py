@@ -10,14 +10,36 @@ from decimal import Decimal
 from django.core import signing
 from django.db.models import QuerySet, Sum
 
-from accounts.models import Account
-from billing.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from accounts.models import Account, Membership
+from billing.models import CREDITS, LedgerAccount, LedgerEntry, LedgerTransaction
 
 PAGE_SIZE = 50
 LONGEST_TRANSACTION = timedelta(hours=1)
 _CURSOR_SALT = "billing.statement"
 Kind = LedgerTransaction.Kind
 _OF_A_BATCH = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE)
+_OF_A_CARD = (Kind.TOPUP, Kind.REFUND, Kind.DISPUTE, Kind.DISPUTE_WON)
+_TO_CLIENTS = (Kind.TRIAL, Kind.CREDITS, Kind.TAKEBACK)
+# Up to so many movements a page adds a period up by itself; beyond, somebody has to ask for it.
+SUMMED_AT_ONCE = 20_000
+
+# What a statement can be narrowed to, with the words for it; the last ones only for accounts with clients.
+KINDS: dict[str, str] = {
+    Kind.TOPUP: "Credit added by card",
+    Kind.MANUAL: "Payments and corrections",
+    Kind.POSTPAID: "Monthly postpaid top-ups",
+    Kind.TRIAL: "Trial credit",
+    Kind.HOLD: "Set aside for messages",
+    Kind.RELEASE: "Given back",
+    Kind.REFUND: "Refunds",
+    Kind.DISPUTE: "Disputed payments",
+    Kind.DISPUTE_WON: "Disputes won",
+}
+PARENTS_KINDS: dict[str, str] = {
+    Kind.CAPTURE: "Margins earned",
+    Kind.CREDITS: "SMS credits transferred",
+    Kind.TAKEBACK: "SMS credits taken back",
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +62,7 @@ class Line:
 
     entry: LedgerEntry
     title: str
+    who: str
     note: str
     topup_code: str
     batch_code: str
@@ -56,42 +79,72 @@ class Page:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a period brought and cost: payments and corrections, messages less what was given back, margins earned."""
+    """What a period brought and cost; together they are what the balance moved by.
+
+    ``added``: payments, corrections and their reversals. ``messages``: less what was given back. ``margins``: earned
+    on clients' messages. ``clients``: trial credit and SMS credits, given to clients or got.
+    """
 
     added: Decimal
     messages: Decimal
     margins: Decimal
+    clients: Decimal = Decimal(0)
 
 
-def _entries(account: Account, period: Period, kind: str) -> QuerySet[LedgerEntry]:
+def wallet_id(account: Account, currency: str = "") -> int:
+    """The ledger account of the account's wallet in ``currency`` (its own by default); 0 while it has none."""
+    wallets = LedgerAccount.objects.filter(
+        owner=account, kind=LedgerAccount.Kind.WALLET, currency=currency or account.currency
+    )
+    return wallets.values_list("pk", flat=True).first() or 0
+
+
+def entries_of(account: Account, period: Period, kind: str = "", currency: str = "") -> QuerySet[LedgerEntry]:
+    """The wallet's entries of the period's movements, of one kind or all, in no order."""
     begin, end = period.bounds(account)
-    wallet = LedgerAccount.objects.filter(
-        owner=account, kind=LedgerAccount.Kind.WALLET, currency=account.currency
-    ).values_list("pk", flat=True)
     # The wallet's id itself, not a join: so the planner reads the one index that has its entries in order.
     entries = LedgerEntry.objects.filter(
-        ledger_account=wallet.first() or 0, transaction__created_at__gte=begin, transaction__created_at__lt=end
+        ledger_account=wallet_id(account, currency),
+        transaction__created_at__gte=begin,
+        transaction__created_at__lt=end,
     )
-    return entries.filter(transaction__kind=kind) if kind else entries
+    if kind and kind not in _OF_A_BATCH:
+        # Few among millions: found by their own index (movement_of_payment), not by walking the wallet.
+        branch = list(Account.objects.below(account).values_list("pk", flat=True))
+        payments = LedgerTransaction.objects.filter(about__in=[account.pk, *branch], kind=kind)
+        entries = entries.filter(transaction__in=payments.exclude(kind__in=_OF_A_BATCH))
+    elif kind:
+        entries = entries.filter(transaction__kind=kind)
+    return _between(entries, begin, end)
 
 
-def sums_of(account: Account, period: Period) -> Sums:
+def is_summed_at_once(account: Account, period: Period, currency: str = "") -> bool:
+    """Whether the period is short enough for its totals to be worked out with every page."""
+    entries = entries_of(account, period, currency=currency).order_by("-pk")
+    return not entries.values_list("pk")[SUMMED_AT_ONCE : SUMMED_AT_ONCE + 1]
+
+
+def sums_of(account: Account, period: Period, currency: str = "") -> Sums:
     """Totals of the period's movements, in one query."""
-    rows = _entries(account, period, "").values_list("transaction__kind").annotate(total=Sum("amount"))
-    total = defaultdict(Decimal, rows)
+    rows = entries_of(account, period, currency=currency).order_by()
+    total = defaultdict(Decimal, rows.values_list("transaction__kind").annotate(total=Sum("amount")))
+    known = (*_OF_A_BATCH, *_TO_CLIENTS)
     return Sums(
-        added=total[Kind.TOPUP] + total[Kind.MANUAL],
+        added=sum((amount for kind, amount in total.items() if kind not in known), Decimal(0)),
         messages=-(total[Kind.HOLD] + total[Kind.RELEASE]),
         margins=total[Kind.CAPTURE],
+        clients=sum((total[kind] for kind in _TO_CLIENTS), Decimal(0)),
     )
 
 
-def page_of(account: Account, period: Period, kind: str = "", *, before: str = "", after: str = "") -> Page:
+def page_of(
+    account: Account, period: Period, kind: str = "", *, before: str = "", after: str = "", currency: str = ""
+) -> Page:
     """The page of movements older than ``before`` or newer than ``after``, by default the newest.
 
     Keyset paging: page 1,000 costs what page 1 costs. A cursor that is not ours is read as none.
     """
-    entries = _between(_entries(account, period, kind), *period.bounds(account)).select_related("transaction__about")
+    entries = with_movements(entries_of(account, period, kind, currency))
     upper, lower = _read_cursor(before), _read_cursor(after)
     if lower is not None:
         found = list(reversed(entries.filter(pk__gt=lower).order_by("pk")[: PAGE_SIZE + 1]))
@@ -100,7 +153,7 @@ def page_of(account: Account, period: Period, kind: str = "", *, before: str = "
         found = list((entries.filter(pk__lt=upper) if upper else entries).order_by("-pk")[: PAGE_SIZE + 1])
         has_newer, rows, has_older = upper is not None, found[:PAGE_SIZE], len(found) > PAGE_SIZE
     return Page(
-        lines=[_line(account, row) for row in rows],
+        lines=lines_of(account, rows),
         newer=_cursor(rows[0]) if rows and has_newer else "",
         older=_cursor(rows[-1]) if rows and has_older else "",
     )
@@ -132,27 +185,67 @@ def _read_cursor(cursor: str) -> int | None:
         return None
 
 
-def _line(account: Account, entry: LedgerEntry) -> Line:
+def with_movements(entries: QuerySet[LedgerEntry]) -> QuerySet[LedgerEntry]:
+    """The entries with what ``lines_of`` reads of their movements."""
+    return entries.select_related("transaction__about", "transaction__actor")
+
+
+def lines_of(account: Account, entries: Sequence[LedgerEntry]) -> list[Line]:
+    """The entries as the account's statement words them."""
+    actors = {entry.transaction.actor_id for entry in entries} - {None}
+    members = Membership.objects.filter(user__in=actors, account__path__contains=[account.pk]) if actors else []
+    known = {member.user_id for member in members}
+    return [_line(account, entry, known) for entry in entries]
+
+
+def _line(account: Account, entry: LedgerEntry, known: set[int]) -> Line:
     movement = entry.transaction
     about = movement.about.name if movement.about_id != account.pk else ""
-    title = _title(movement, entry.amount)
     count = f"{movement.quantity:,} message{'' if movement.quantity == 1 else 's'}" if movement.quantity else ""
     return Line(
         entry=entry,
-        title=title,
+        title=_title(movement, entry.amount),
+        who=_who(movement, known),
         note=" · ".join(part for part in (about, count, movement.description) if part),
-        topup_code=movement.reference if movement.kind == Kind.TOPUP else "",
+        topup_code=movement.reference if movement.kind in _OF_A_CARD else "",
         batch_code=movement.reference if movement.kind in _OF_A_BATCH else "",
     )
 
 
+def _who(movement: LedgerTransaction, known: set[int]) -> str:
+    """Who did it, by name only where the person belongs to the account or to one below it; "" for the portal."""
+    actor = movement.actor
+    if actor is None:
+        return ""
+    if actor.pk in known:
+        return actor.name or actor.email
+    return "Support" if actor.is_staff else "Your provider"
+
+
 def _title(movement: LedgerTransaction, amount: Decimal) -> str:
-    if movement.kind == Kind.TOPUP:
-        return "Credit added by card"
-    if movement.kind == Kind.HOLD:
-        return "Set aside for messages"
-    if movement.kind == Kind.RELEASE:
-        return "Given back for messages not sent"
-    if movement.kind == Kind.CAPTURE:
-        return "Margin on a client's messages"
-    return "Payment received" if amount > 0 else "Correction"
+    kind, is_in = movement.kind, amount > 0
+    if kind == Kind.MANUAL:
+        return "Payment received" if is_in else "Correction"
+    if kind in _TO_CLIENTS:
+        return _title_between_accounts(kind, is_in, movement.currency == CREDITS)
+    return {
+        Kind.TOPUP: "Credit added by card",
+        Kind.HOLD: "Set aside for messages",
+        Kind.RELEASE: "Given back for messages not sent",
+        Kind.CAPTURE: "Margin on a client's messages",
+        Kind.POSTPAID: "Monthly postpaid top-up",
+        Kind.REFUND: "Refund to the card",
+        Kind.DISPUTE: "Disputed payment withdrawn",
+        Kind.DISPUTE_WON: "Disputed payment returned",
+    }.get(Kind(kind), str(Kind(kind).label))
+
+
+def _title_between_accounts(kind: str, is_in: bool, is_credits: bool) -> str:
+    """Movements between a parent and its client read differently on each side, and to those who earn a margin."""
+    if kind == Kind.TRIAL:
+        return "Trial credit" if is_in else "Trial credit for a client"
+    if is_credits:
+        return "SMS credits received" if kind == Kind.CREDITS else "SMS credits taken back"
+    if kind == Kind.CREDITS:
+        return "Margin on SMS credits" if is_in else "SMS credits for a client"
+    return "SMS credits taken back" if is_in else "Margin on SMS credits returned"

@@ -23,8 +23,8 @@ from billing.gateways.exceptions import GatewayError, InvalidSignature
 from billing.models import BillingTerms, TopUp
 from billing.services.payment_events import record_event
 from billing.services.topup_limits import room_of
-from billing.services.topups import cancel_topup, start_topup
-from billing.statements import page_of, sums_of
+from billing.services.topups import cancel_topup, pay_with_card, start_topup
+from billing.statements import is_summed_at_once, page_of, sums_of
 
 # Seconds after which the waiting page says that it takes longer than usual.
 PATIENCE = 60
@@ -76,10 +76,12 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         "is_filtered": bool(request.GET),
         "period": period,
         "page": page,
-        "sums": sums_of(account, period),
+        # Adding up a million movements takes seconds, so somebody has to ask for it.
+        "sums": sums_of(account, period) if "totals" in request.GET or is_summed_at_once(account, period) else None,
         "balance": selectors.balance_of(account),
         "credit": credit_of(account),
         "may_add_credit": may_bill and terms.pays_by_card,
+        "has_cards": may_bill and (terms.pays_by_card or bool(selectors.cards_of(account))),
         "may_bill": may_bill,
         "open_topups": selectors.open_topups_of(account, timezone.now()) if may_bill else [],
     }
@@ -96,14 +98,11 @@ def add_credit(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     now = timezone.now()
     room = room_of(terms, now)
     asked = {"other": request.GET.get("amount", "")}  # a mail's link asks for an amount
-    form = AddCreditForm(request.POST if request.method == "POST" else None, initial=asked, terms=terms, room=room)
-    if request.method == "POST" and form.is_valid():
-        try:
-            topup = start_topup(account=request.account, amount=form.chosen_amount(), actor=request.user)
-        except BillingError as error:
-            form.add_error(None, str(error))
-        else:
-            return SeeOther(topup.checkout_url)
+    cards = selectors.cards_of(request.account)
+    data = request.POST if request.method == "POST" else None
+    form = AddCreditForm(data, initial=asked, terms=terms, room=room, cards=cards)
+    if request.method == "POST" and form.is_valid() and (goal := _pay(request, form)):
+        return SeeOther(goal)
     context = {
         "form": form,
         "terms": terms,
@@ -112,6 +111,26 @@ def add_credit(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         "open_topups": selectors.open_topups_of(request.account, now),
     }
     return render(request, "billing/add_credit.html", context)
+
+
+def _pay(request: TenantRequest, form: AddCreditForm) -> str:
+    """Begin the payment; returns where the browser goes on, or "" with what is wrong in the form."""
+    amount, card = form.chosen_amount(), form.chosen_card()
+    try:
+        if card is None:
+            saves = form.cleaned_data["save_card"]
+            return start_topup(
+                account=request.account, amount=amount, actor=request.user, saves_card=saves
+            ).checkout_url
+        topup = pay_with_card(account=request.account, amount=amount, card=card, actor=request.user)
+    except BillingError as error:
+        form.add_error(None, str(error))
+        return ""
+    if topup.state == TopUp.State.FAILED:
+        form.add_error(None, f"{topup.card} was not charged: {topup.error}")
+        return ""
+    page = reverse("billing:topup-detail", args=[topup.code]) + "?returned=paid"
+    return topup.checkout_url if topup.state == TopUp.State.PENDING and topup.checkout_url else page
 
 
 @never_cache

@@ -108,6 +108,7 @@ class Chosen:
     states: tuple[str, ...] = ()
     recipient: str = ""
     batch: Batch | None = None
+    settlement: int | None = None
 
     def conditions(self, viewer: Account) -> list[tuple[str, Any]]:
         """SQL conditions with their values, in the viewer's time zone."""
@@ -121,6 +122,8 @@ class Chosen:
             conditions.append(("recipient = %s", self.recipient))
         if self.batch is not None:
             conditions.append(("batch_id = %s", self.batch.pk))
+        if self.settlement is not None:
+            conditions.append(("settlement_id = %s", self.settlement))
         return conditions
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messaging.views import batches, messages, reports, send
+from messaging.views import batches, messages, movements, reports, send
 
 app_name = "messaging"
 
@@ -14,7 +14,11 @@ urlpatterns = [
     path("batches/<slug:code>/cancel/", batches.batch_cancel, name="batch-cancel"),
     path("messages/", messages.message_list, name="message-list"),
     path("messages/<uuid:key>/", messages.message_detail, name="message-detail"),
+    path("billing/movements/<uuid:public_id>/", movements.movement, name="movement"),
     path("reports/", reports.reports, name="reports"),
+    path("reports/margins/", movements.margins, name="margins"),
+    path("reports/margins.csv", movements.margins_csv, name="margins-csv"),
+    path("reports/margins.xlsx", movements.margins_xlsx, name="margins-xlsx"),
     path("reports/messages.csv", reports.message_export, name="message-export"),
     path("reports/clients/", reports.activity, name="client-activity"),
     path("reports/clients.csv", reports.activity_export, name="client-activity-export"),

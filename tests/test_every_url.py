@@ -17,7 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from accounts.models import AuditEntry, User
-from billing.models import LedgerEntry, TopUp
+from billing.models import LedgerEntry, LedgerTransaction, TopUp
 from messaging.models import Batch, Message
 from tests.cast import PASSWORD, LogIn, Member
 from tests.messaging.rows import accept
@@ -47,9 +47,16 @@ GET = {
     "account_reset_password_from_key_done": EVERYONE,
     "accounts:settings": PRIVATE,
     "billing:overview": PRIVATE,
+    "billing:statement-csv": PRIVATE,
+    "billing:statement-xlsx": PRIVATE,
+    "billing:statement-pdf": PRIVATE,
     "billing:notices": PRIVATE,
     "billing:trial-expired": (LOGIN, HOME, HOME, HOME, ADMIN),  # nobody of the cast is on trial
     "billing:add-credit": (LOGIN, 200, 404, 404, ADMIN),
+    "billing:cards": (LOGIN, 200, 404, 404, ADMIN),
+    "billing:card-remove": NO_GET,
+    "billing:recharge-save": NO_GET,
+    "billing:recharge-stop": NO_GET,
     "billing:topup-detail": ONLY_CLIENT,
     "billing:topup-status": (LOGIN, WHOLE, 404, 404, ADMIN),  # a partial: without htmx, the page around it
     "billing:topup-cancel": NO_GET,
@@ -62,6 +69,8 @@ GET = {
     "clients:detail": OF_PARENT,
     "clients:edit": OF_PARENT,
     "clients:suspend": OF_PARENT,
+    "clients:credits": (LOGIN, 404, 404, 404, ADMIN),  # the client has none; tests/clients/test_credits_page.py
+    "clients:margins": OF_PARENT,
     "clients:trial": (LOGIN, 404, 404, 404, ADMIN),  # the client is on no trial; tests/clients/test_trial.py
     "clients:reactivate": OF_PARENT,
     "messaging:send": PRIVATE,
@@ -71,7 +80,11 @@ GET = {
     "messaging:batch-cancel": OF_CLIENT,
     "messaging:message-list": PRIVATE,
     "messaging:message-detail": OF_CLIENT,
+    "messaging:movement": ONLY_CLIENT,
     "messaging:reports": PRIVATE,
+    "messaging:margins": PARENTS,
+    "messaging:margins-csv": PARENTS,
+    "messaging:margins-xlsx": PARENTS,
     "messaging:message-export": PRIVATE,
     "messaging:client-activity": PARENTS,
     "messaging:client-activity-export": PARENTS,
@@ -97,8 +110,12 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     people = {"client": client_member.user, "reseller": reseller.user, "outsider": outsider.user, "staff": staff}
     of_batch, of_client, of_topup = {"code": batch.code}, {"code": client_member.account.code}, {"code": topup.code}
     arguments = {name: of_batch for name in GET if name.startswith("messaging:batch-") and name[-4:] != "list"}
-    arguments |= {f"clients:{name}": of_client for name in ("detail", "edit", "suspend", "reactivate", "trial")}
+    of_clients = ("detail", "edit", "suspend", "reactivate", "trial", "credits", "margins")
+    arguments |= {f"clients:{name}": of_client for name in of_clients}
     arguments |= {f"billing:topup-{name}": of_topup for name in ("detail", "status", "cancel")}
+    held = LedgerTransaction.objects.get(reference=batch.code)
+    arguments["messaging:movement"] = {"public_id": str(held.public_id)}
+    arguments["billing:card-remove"] = {"code": "NOSUCHCARD"}
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
     arguments["account_reset_password_from_key"] = {"uidb36": "1", "key": "wrong-key"}
     return Scene({"anonymous": Client()} | {who: log_in(user) for who, user in people.items()}, arguments, batch)
@@ -147,10 +164,14 @@ def test_looking_changes_nothing(scene, name):
 # Posts to the client's objects: who is refused, and how. Whoever may do it is tested where the deed is.
 REFUSED_POSTS = {
     "billing:add-credit": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "billing:card-remove": {"anonymous": LOGIN, "client": 404, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "billing:recharge-save": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "billing:topup-cancel": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "clients:add": {"anonymous": LOGIN, "client": 404, "staff": ADMIN},
     "clients:defaults": {"anonymous": LOGIN, "client": 404, "staff": ADMIN},
     "clients:edit": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "clients:credits": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "clients:margins": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:trial": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:suspend": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},

@@ -1,0 +1,131 @@
+"""Why a movement of the wallet has its amount: down to the messages, their destinations and prices.
+
+Only what the viewer may see: its own price where it pays, its own margin where it earns, nothing of levels above.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, QuerySet, Sum
+from django.http import Http404
+
+from accounts.countries import country_name
+from accounts.models import Account
+from billing.models import CreditLot, LedgerEntry, LedgerTransaction, Quote, TopUp
+from billing.statements import Line, lines_of, wallet_id, with_movements
+from messaging.keyset import Cursor, Page
+from messaging.models import Batch, Message
+from messaging.selectors import Chosen, page_of_messages
+
+Kind = LedgerTransaction.Kind
+OF_MESSAGES = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Messages of one destination and price: ``unit`` is the price or margin of a part, ``total`` = parts × unit."""
+
+    country: str
+    prefix: str
+    unit: Decimal
+    messages: int
+    parts: int
+    total: Decimal
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A line of the viewer's statement and what it is made of; what does not apply is empty."""
+
+    line: Line
+    groups: list[Group]
+    topup: TopUp | None
+    lot: CreditLot | None
+
+    @property
+    def amount(self) -> Decimal:
+        return self.line.entry.amount
+
+    @property
+    def is_margin(self) -> bool:
+        return self.line.entry.transaction.kind == Kind.CAPTURE
+
+    @property
+    def balance_before(self) -> Decimal:
+        return self.line.entry.balance_after - self.amount
+
+    @property
+    def totals(self) -> tuple[int, int, Decimal]:
+        """Messages, parts and money of all groups."""
+        return (
+            sum(group.messages for group in self.groups),
+            sum(group.parts for group in self.groups),
+            sum((group.total for group in self.groups), Decimal(0)),
+        )
+
+
+def get_entry_for(viewer: Account, public_id: UUID) -> LedgerEntry:
+    """The viewer's side of a movement of its wallet; 404 for a movement that is not in it."""
+    entries = with_movements(LedgerEntry.objects.filter(transaction__public_id=public_id))
+    found = entries.filter(ledger_account=wallet_id(viewer)).first()
+    if found is None:
+        raise Http404("No such movement.")
+    return found
+
+
+def explain(viewer: Account, entry: LedgerEntry) -> Explanation:
+    """What the entry is made of, as far as the viewer may see."""
+    movement = entry.transaction
+    (line,) = lines_of(viewer, [entry])
+    topups = TopUp.objects.filter(account=viewer, code=line.topup_code) if line.topup_code else TopUp.objects.none()
+    return Explanation(
+        line=line,
+        groups=_groups(viewer, movement) if movement.kind in OF_MESSAGES else [],
+        topup=topups.first(),
+        lot=CreditLot.objects.filter(transaction=movement, payer=viewer).select_related("account").first(),
+    )
+
+
+def _messages_of(movement: LedgerTransaction) -> QuerySet[Message]:
+    if movement.kind == Kind.HOLD:
+        return Message.objects.filter(batch=_batch_id(movement))
+    return Message.objects.filter(settlement=movement)
+
+
+def _batch_id(movement: LedgerTransaction) -> UUID:
+    return UUID(movement.idempotency_key.removeprefix("hold:"))
+
+
+def _groups(viewer: Account, movement: LedgerTransaction) -> list[Group]:
+    counted = _messages_of(movement).order_by().values_list("quote").annotate(messages=Count("*"), parts=Sum("parts"))
+    rows = list(counted)
+    quotes = Quote.objects.in_bulk([row[0] for row in rows])
+    sums: defaultdict[tuple[str, str, Decimal], list[int]] = defaultdict(lambda: [0, 0])
+    for quote_id, messages, parts in rows:
+        quote = quotes[quote_id]
+        unit = margin_of(viewer, quote) if movement.kind == Kind.CAPTURE else quote.unit_price
+        found = sums[country_name(quote.country), quote.prefix, unit]
+        found[0] += messages
+        found[1] += parts
+    groups = [Group(*key, messages, parts, parts * key[2]) for key, (messages, parts) in sums.items()]
+    return sorted(groups, key=lambda group: (-group.total, group.country, group.prefix))
+
+
+def margin_of(viewer: Account, quote: Quote) -> Decimal:
+    """What the viewer earns on a part: its child's price less its own; 0 where it is not above the payer."""
+    chain = [(int(owner), Decimal(price)) for owner, price in quote.chain]
+    return next((below - own for (owner, own), (_, below) in pairwise(chain) if owner == viewer.pk), Decimal(0))
+
+
+def page_of(viewer: Account, movement: LedgerTransaction, cursor: Cursor) -> Page:
+    """A page of the messages that a movement is made of, newest first."""
+    if movement.kind not in OF_MESSAGES:
+        return Page([])
+    narrowed: dict[str, Any] = {"settlement": movement.pk}
+    if movement.kind == Kind.HOLD:
+        narrowed = {"batch": Batch.objects.filter(pk=_batch_id(movement)).first()}
+    return page_of_messages(viewer, Chosen(accounts=[movement.about], **narrowed), cursor)

@@ -1,0 +1,93 @@
+"""The margin report adds up to the parent's capture entries, to the last place, over a mixed scene."""
+
+import csv
+import io
+from decimal import Decimal
+
+import openpyxl
+import pytest
+from django.db.models import Sum
+from django.urls import reverse
+
+from billing.models import CountryMargin, LedgerEntry
+from billing.statements import Period, wallet_id
+from messaging.margins import margin_report
+from messaging.models import Message
+from messaging.services.settling import settle_waiting
+from tests.billing.test_statement import today
+from tests.cast import LogIn, Member, fund, make_client
+from tests.messaging.rows import AU, AU_DEAR, NZ, accept, settle_as
+
+D = Decimal
+
+
+def make_parent(member: Member) -> Member:
+    member.account.can_have_children = True
+    member.account.save(update_fields=["can_have_children"])
+    return member
+
+
+@pytest.fixture
+def mixed(reseller: Member, client_member: Member, billed_member: Member) -> Member:
+    """Three levels, a country's own margin, several prices and parts, refusals, and a client that the parent pays."""
+    middle = make_parent(make_client(reseller, "Middle"))
+    below = make_client(middle, "Below", sms_margin=D("0.031415"))
+    CountryMargin.objects.create(account=middle.account, country="NZ", sms_margin=D("0.000007"))
+    fund(below, "10")
+    for member in (client_member, billed_member, below):
+        batch = accept(member, [AU, AU_DEAR, NZ], text="a" * 200)
+        settle_as(batch, "delivered")
+        settle_as(accept(member, [AU]), "sent")
+        settle_as(accept(member, [NZ]), "rejected")
+    Message.objects.filter(recipient=AU_DEAR, account=below.account).update(state="failed", sent_at=None)
+    settle_waiting(100)
+    return middle
+
+
+def captured(member: Member) -> Decimal:
+    entries = LedgerEntry.objects.filter(ledger_account=wallet_id(member.account), transaction__kind="capture")
+    return entries.aggregate(total=Sum("amount"))["total"] or D(0)
+
+
+def test_the_report_equals_the_ledger_at_every_level(mixed: Member, reseller: Member, client_member: Member) -> None:
+    for member in (reseller, mixed):
+        report = margin_report(member.account, today())
+        assert report.total.margin == captured(member) > 0
+        for grouped in (report.by_client(), report.by_country(), report.by_day()):
+            assert sum(earned.margin for _, earned in grouped) == captured(member)
+            assert sum(earned.messages for _, earned in grouped) == report.total.messages
+    assert margin_report(client_member.account, today()).rows == []
+
+
+def test_each_client_and_country_has_its_own_sums(mixed: Member, reseller: Member) -> None:
+    report = margin_report(reseller.account, today())
+    clients = {name: (earned.messages, earned.parts, earned.margin) for name, earned in report.by_client()}
+    # Client: 3 × 2 parts and one of 1, at 0.02. Middle (its own client's): one of them failed; to New Zealand 0.000007.
+    assert clients == {"Client": (4, 7, D("0.140000")), "Middle": (3, 5, D("0.060014"))}
+    countries = {name: earned.margin for name, earned in report.by_country()}
+    assert countries == {"Australia": D("0.160000"), "New Zealand": D("0.040014")}
+
+
+def test_nothing_is_counted_that_the_parent_pays_or_that_lies_outside(mixed: Member, reseller: Member) -> None:
+    report = margin_report(reseller.account, today())
+    assert "Billed" not in dict(report.by_client())
+    long_ago = Period(today().first.replace(year=2020), today().first.replace(year=2020))
+    assert margin_report(reseller.account, long_ago).rows == []
+
+
+def test_files_add_up_to_the_ledger(mixed: Member, reseller: Member, log_in: LogIn) -> None:
+    browser = log_in(reseller.user)
+    text = b"".join(browser.get(reverse("messaging:margins-csv")).streaming_content).decode("utf-8-sig")
+    *rows, total = csv.DictReader(io.StringIO(text))
+    assert sum(D(row["Your margin"]) for row in rows) == D(total["Your margin"]) == captured(reseller)
+    content = b"".join(browser.get(reverse("messaging:margins-xlsx")).streaming_content)
+    _, *cells, last = openpyxl.load_workbook(io.BytesIO(content))["Margins"].values
+    assert sum(D(repr(row[7])) for row in cells) == D(repr(last[7])) == captured(reseller)
+
+
+def test_the_page_shows_the_sums_and_is_for_parents_with_money(
+    mixed: Member, reseller: Member, client_member: Member, log_in: LogIn
+) -> None:
+    page = log_in(reseller.user).get(reverse("messaging:margins")).content.decode()
+    assert "AUD 0.200014" in page
+    assert log_in(client_member.user).get(reverse("messaging:margins")).status_code == 404
