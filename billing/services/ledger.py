@@ -42,7 +42,19 @@ def platform_account(kind: str, currency: str) -> LedgerAccount:
     return open_account(get_platform(), kind, currency)
 
 
-@transaction.atomic
+# Header and entries in one statement: the wallets are locked in it, so nothing but the commit comes after the lock.
+# Entries go in by the order of ledger accounts, which is the order in which their trigger locks them.
+_POST = """
+    WITH header AS (
+        INSERT INTO billing_ledgertransaction
+            (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id)
+    INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
+    SELECT header.id, e.a, e.m FROM header, unnest(%s::bigint[], %s::numeric[]) WITH ORDINALITY AS e(a, m, n)
+    ORDER BY e.n RETURNING transaction_id
+"""
+
+
 def post(
     *,
     kind: str,
@@ -66,33 +78,31 @@ def post(
     entries = [(account, amount) for account, amount in sorted(sums.items()) if amount]
     if sum(amount for _, amount in entries) or len(entries) < 2:
         raise ValueError(f"movement {key} does not balance: {entries}")
-    try:
-        with transaction.atomic():
-            header = LedgerTransaction.objects.create(
-                kind=kind, idempotency_key=key, currency=currency, about=about, reference=reference,
-                description=description, quantity=quantity, actor=actor,
-            )  # fmt: skip
-    except IntegrityError as error:
-        raise DuplicateMovement(f"The movement {key} has been made already.") from error
-    _insert_entries(header, entries)
-    return header
-
-
-def _insert_entries(header: LedgerTransaction, entries: list[tuple[int, Decimal]]) -> None:
-    """Insert in the order of ledger accounts: that is the order in which the trigger locks them."""
+    header = {
+        "kind": str(kind), "idempotency_key": key, "currency": currency, "about_id": about.pk, "reference": reference,
+        "description": description, "quantity": quantity, "actor_id": actor.pk if actor else None,
+    }  # fmt: skip
+    columns = [[account for account, _ in entries], [amount for _, amount in entries]]
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)"
-                " SELECT %s, a, m FROM unnest(%s::bigint[], %s::numeric[]) WITH ORDINALITY AS e(a, m, n) ORDER BY n",
-                [header.pk, [account for account, _ in entries], [amount for _, amount in entries]],
-            )
+            cursor.execute(_POST, [*header.values(), *columns])
+            row = cursor.fetchone()
     except IntegrityError as error:
-        if "wallet_frozen" in str(error):
-            raise WalletFrozen("Nothing can be spent while a card payment is disputed.") from error
-        if "wallet_floor" not in str(error):
+        reason = _explain(error, key, entries)
+        if reason is None:
             raise
-        raise _insufficient(entries) from error
+        raise reason from error
+    return LedgerTransaction.from_db(connection.alias, ["id", *header], [row[0] if row else None, *header.values()])
+
+
+def _explain(error: IntegrityError, key: str, entries: list[tuple[int, Decimal]]) -> BillingError | None:
+    """What the database refused, in the room's own words; None where it has none."""
+    text = str(error)
+    if "idempotency_key" in text:
+        return DuplicateMovement(f"The movement {key} has been made already.")
+    if "wallet_frozen" in text:
+        return WalletFrozen("Nothing can be spent while a card payment is disputed.")
+    return _insufficient(entries) if "wallet_floor" in text else None
 
 
 def _insufficient(entries: list[tuple[int, Decimal]]) -> InsufficientFunds:
