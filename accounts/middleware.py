@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.cache import patch_cache_control
 
 from accounts.selectors import get_membership_for
 
@@ -25,4 +26,8 @@ class TenantMiddleware:
         request.account = membership.account if membership else None  # type: ignore[attr-defined]
         zone = membership.account.time_zone if membership else "UTC"
         with timezone.override(zoneinfo.ZoneInfo(zone)):
-            return self.get_response(request)
+            response = self.get_response(request)
+        if request.user.is_authenticated and not response.has_header("Cache-Control"):
+            # One person's page: for no proxy to keep, and for the browser only after asking again.
+            patch_cache_control(response, private=True, no_cache=True)
+        return response

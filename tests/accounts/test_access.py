@@ -33,3 +33,10 @@ def test_a_fragment_for_a_suspended_account_reloads_the_page_which_says_so(
     page = browser.get(f"/batches/{batch.code}/")
     assert page.status_code == 403
     assert "Your account is suspended" in page.content.decode()
+
+
+def test_pages_of_a_person_are_kept_by_no_proxy(client_member: Member, log_in: LogIn) -> None:
+    browser = log_in(client_member.user)
+    for path in ("/", "/billing/", "/reports/messages.csv"):
+        assert {"private", "no-cache"} <= set(browser.get(path)["Cache-Control"].split(", ")), path
+    assert "Cache-Control" not in Client().get("/")
