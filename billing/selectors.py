@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import Q
 from django.http import Http404
 
 from accounts.models import Account
-from billing.models import CREDITS, BillingTerms, LedgerAccount, LedgerEntry, TopUp
+from billing.models import CREDITS, BillingTerms, CountryMargin, LedgerAccount, LedgerEntry, SavedCard, TopUp
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class Balance:
     currency: str
     is_frozen: bool = False
 
+    @property
+    def counts_credits(self) -> bool:
+        """Whether these are SMS credits, not money."""
+        return self.currency == CREDITS
+
 
 def terms_of(account: Account) -> BillingTerms | None:
     """The account's terms; None for the platform and for accounts without terms."""
@@ -33,6 +39,19 @@ def shows_money(account: Account | None) -> bool:
     """Whether pages for ``account`` may show prices and balances (PRODUCT.md, money rule 3)."""
     terms = terms_of(account) if account else None
     return terms is not None and terms.shows_money
+
+
+def margin_in(terms: BillingTerms, country: str) -> Decimal:
+    """What the parent adds for messages to a country: its margin for that country, else its general one."""
+    own = CountryMargin.objects.filter(account=terms.account_id, country=country).first()
+    return own.sms_margin if own else terms.sms_margin
+
+
+def shown_currency(account: Account) -> str:
+    """What the account's own amounts are counted in: its money, or SMS credits where it sends with them."""
+    terms = terms_of(account)
+    counts = terms is not None and terms.method == BillingTerms.Method.SMS_CREDITS
+    return CREDITS if counts else account.currency
 
 
 def balance_of(account: Account) -> Balance:
@@ -60,6 +79,27 @@ def _balance(account: Account, currency: str) -> Balance:
     )
 
 
+def frozen_accounts(account: Account) -> list[Account]:
+    """The account and its direct clients, those whose wallet is frozen by a dispute; by name."""
+    frozen = LedgerAccount.objects.filter(is_frozen=True, kind=LedgerAccount.Kind.WALLET)
+    owners = frozen.filter(Q(owner=account) | Q(owner__parent=account)).values("owner")
+    return list(Account.objects.filter(pk__in=owners).order_by("name"))
+
+
+def cards_of(account: Account) -> list[SavedCard]:
+    """The account's kept cards, newest first."""
+    kept = SavedCard.objects.filter(account=account, removed_at=None).select_related("consent_by")
+    return list(kept.order_by("-pk"))
+
+
+def get_card_for(account: Account, code: str) -> SavedCard:
+    """The account's kept or removed card with that code; anything else is 404."""
+    found = SavedCard.objects.filter(account=account, code=code).first()
+    if found is None:
+        raise Http404("No such card.")
+    return found
+
+
 def get_topup_for(account: Account, code: str) -> TopUp:
     """The account's top-up with that code; anything else is 404, as if it did not exist."""
     found = TopUp.objects.filter(account=account, code=code).select_related("account", "created_by").first()
@@ -69,9 +109,9 @@ def get_topup_for(account: Account, code: str) -> TopUp:
 
 
 def open_topups_of(account: Account, now: datetime) -> list[TopUp]:
-    """Payment pages of the account that can still be paid, newest first."""
-    pending = TopUp.objects.filter(account=account, state=TopUp.State.PENDING, expires_at__gt=now)
-    return list(pending.exclude(session_id="").order_by("-created_at"))
+    """Payments that may still come, newest first: pages that can be paid, and those that a bank is processing."""
+    pending = TopUp.objects.filter(account=account, state=TopUp.State.PENDING).exclude(session_id="", payment_intent="")
+    return list(pending.filter(Q(expires_at__gt=now) | Q(is_processing=True)).order_by("-created_at"))
 
 
 def balance_after(topup: TopUp) -> Decimal | None:

@@ -2,7 +2,7 @@ from celery import Task, shared_task
 from django.utils import timezone
 
 from billing.models import Refund
-from billing.services import credits, invoices, notices, payment_events, refunds, topups
+from billing.services import cards, credits, invoices, notices, payment_events, recharges, refunds, topups
 
 
 @shared_task(name="billing.tasks.process_payment_event", bind=True, max_retries=5)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import notice_pages, statement_pages, trial_pages, views
+from billing import card_pages, notice_pages, statement_pages, trial_pages, views
 
 app_name = "billing"
 

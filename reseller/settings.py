@@ -182,6 +182,7 @@ CELERY_BEAT_SCHEDULE = {
     "invoice-terms": {"task": "billing.tasks.keep_invoice_terms", "schedule": 60, "options": {"expire_seconds": 60}},
     "low-balance-notices": {"task": "billing.tasks.send_notices", "schedule": 60, "options": {"expire_seconds": 60}},
     "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expire_seconds": 60}},
+    "recharges": {"task": "billing.tasks.sweep_recharges", "schedule": 60, "options": {"expire_seconds": 60}},
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from billing.gateways import stripe
 from billing.gateways.exceptions import GatewayError
 from billing.models import PaymentEvent, TopUp
-from billing.services import topups
+from billing.services import cards, disputes, recharges, refunds, topups
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +67,14 @@ def process_event(event_id: str) -> None:
 def _act_on(event: stripe.GatewayEvent) -> str:
     """Do what the event means for its top-up; returns "" or what an operator should know."""
     if event.type in _PAID and event.paid:
-        return topups.settle_payment(_payment_of(event))
-    if event.type == "checkout.session.expired":
+        return _settle(event)
+    if event.refund or event.type == "charge.refunded":
+        return _act_on_refund(event)
+    if event.dispute:
+        return disputes.apply_dispute(event.dispute, event.type, _credited(event))
+    if event.type == "checkout.session.completed":
+        topups.note_processing(event.reference)
+    elif event.type == "checkout.session.expired":
         topups.expire_topup(event.reference)
     elif event.type == "checkout.session.async_payment_failed":
         topups.fail_topup(event.reference, event.failure)
@@ -77,25 +83,57 @@ def _act_on(event: stripe.GatewayEvent) -> str:
     return ""
 
 
-def _payment_of(event: stripe.GatewayEvent) -> topups.Payment:
-    return topups.Payment(
-        reference=event.reference,
-        amount=event.amount,
-        currency=event.currency,
-        payment_intent=event.payment_intent,
-        paid_at=min(event.created_at, timezone.now()),
-        card=_card_for(event),
+def _act_on_refund(event: stripe.GatewayEvent) -> str:
+    """A refund's own event tells it whole; that of its payment only says that there is news."""
+    topup = _credited(event)
+    told = [event.refund] if event.refund else stripe.list_refunds(event.payment_intent)
+    return "; ".join(filter(None, (refunds.apply_refund(one, topup) for one in told)))
+
+
+def _credited(event: stripe.GatewayEvent) -> TopUp | None:
+    """The top-up that the event's payment paid, credited first when word of that has not come yet."""
+    if not event.payment_intent:
+        return None
+    if found := TopUp.objects.filter(payment_intent=event.payment_intent, state=TopUp.State.PAID).first():
+        return found
+    payment = stripe.fetch_payment(event.payment_intent)
+    if payment.paid and payment.reference:
+        topups.settle_payment(topups.payment_from(payment))
+    return TopUp.objects.filter(payment_intent=event.payment_intent).first()
+
+
+def _settle(event: stripe.GatewayEvent) -> str:
+    """Credit the top-up, and keep its card where its payer agreed to that."""
+    topup = TopUp.objects.select_related("account").filter(code=event.reference).first()
+    card = _card_for(event, topup) if topup else None
+    problem = topups.settle_payment(
+        topups.Payment(
+            reference=event.reference,
+            amount=event.amount,
+            currency=event.currency,
+            payment_intent=event.payment_intent,
+            paid_at=min(event.created_at, timezone.now()),
+            card=card,
+        )
     )
+    if topup is not None and not problem:
+        cards.keep_card_of(topup, card)
+        recharges.note_success(topup)
+    return problem
 
 
-def _card_for(event: stripe.GatewayEvent) -> stripe.Card | None:
-    """The card for the receipt. Events do not carry it; a receipt without it is better than a late credit."""
-    unpaid = TopUp.objects.filter(code=event.reference).exclude(state=TopUp.State.PAID).first()
-    if unpaid is None or not unpaid.session_id:
+def _card_for(event: stripe.GatewayEvent, topup: TopUp) -> stripe.Card | None:
+    """The card, for the receipt and to be kept. Events do not carry it.
+
+    For the receipt alone it is not worth a late credit; a card to be kept is, so the event is tried again.
+    """
+    if not topup.session_id or (topup.state == TopUp.State.PAID and not topup.saves_card):
         return None
     try:
-        return stripe.fetch_checkout(unpaid.session_id).card
+        return stripe.fetch_checkout(topup.session_id).card
     except GatewayError as error:
+        if topup.saves_card and topup.state == TopUp.State.PAID:
+            raise
         log.warning("payment_event.no_card", gateway_event=event.id, detail=error.detail)
         return None
 

@@ -1,4 +1,5 @@
-"""Receipts of card payments: the mail is an outbox row of the transaction that credits the money."""
+"""Receipts of card payments, and mails about refunds and disputes: outbox rows of the transaction that moves the
+money."""
 
 import zoneinfo
 
@@ -8,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import Membership, User
 from accounts.services.mail import queue_mail
-from billing.models import TopUp
-from billing.selectors import balance_after
+from billing.models import Dispute, Refund, TopUp
+from billing.selectors import balance_after, balance_of
 
 
 def queue_receipt(topup: TopUp) -> None:
@@ -17,21 +18,34 @@ def queue_receipt(topup: TopUp) -> None:
 
     Runs in the transaction that credits the top-up.
     """
+    _queue(f"receipt:{topup.code}", topup, "receipt", balance_after=balance_after(topup))
+
+
+def queue_refund_mail(refund: Refund) -> None:
+    """Tell whoever paid, else the owner, that money goes back to the card; once per refund."""
+    topup = refund.topup
+    balance = balance_of(topup.account)
+    _queue(f"refund:{refund.code}", topup, "refund", refund=refund, balance_after=balance.available)
+
+
+def queue_dispute_mail(dispute: Dispute, topup: TopUp) -> None:
+    """Tell of a dispute's stage (once each) that takes money, gives it back or decides."""
+    if dispute.state != Dispute.State.INQUIRY:
+        _queue(f"dispute:{dispute.gateway_id}:{dispute.state}", topup, "dispute", dispute=dispute)
+
+
+def _queue(key: str, topup: TopUp, template: str, **context: object) -> None:
     payer = topup.created_by or _owner_of(topup)
     if payer is None:
         return
-    context: dict[str, object] = {
+    context |= {
         "topup": topup,
         "payer": payer,
-        "balance_after": balance_after(topup),
         "receipt_url": settings.SITE_URL + reverse("billing:topup-detail", args=[topup.code]),
         "zone": topup.account.time_zone.replace("_", " "),
     }
     with timezone.override(zoneinfo.ZoneInfo(topup.account.time_zone)):
-        queue_mail(
-            key=f"receipt:{topup.code}", to=payer.email, template="billing/mail/receipt", context=context,
-            account=topup.account,
-        )  # fmt: skip
+        queue_mail(key=key, to=payer.email, template=f"billing/mail/{template}", context=context, account=topup.account)
 
 
 def _owner_of(topup: TopUp) -> User | None:

@@ -66,15 +66,18 @@ def room_of(terms: BillingTerms, now: datetime) -> Room:
     counted = TopUp.objects.filter(
         Q(state=TopUp.State.PAID, paid_at__gt=now - WINDOW)
         | Q(state=TopUp.State.DISPUTED, created_at__gt=now - WINDOW)
-        | Q(state=TopUp.State.PENDING, expires_at__gt=now - LATE_WORD),
+        | Q(state=TopUp.State.PENDING, expires_at__gt=now - LATE_WORD)
+        | Q(state=TopUp.State.PENDING, is_processing=True),
         account=terms.account_id,
     )
-    releases = sorted((_release_of(topup), topup.amount) for topup in counted)
+    releases = sorted((_release_of(topup, now), topup.amount) for topup in counted)
     used = sum((amount for _, amount in releases), Decimal(0))
     return Room(limit=terms.daily_topup_limit, used=used, releases=tuple(releases))
 
 
-def _release_of(topup: TopUp) -> datetime:
+def _release_of(topup: TopUp, now: datetime) -> datetime:
+    if topup.is_processing and topup.state == TopUp.State.PENDING:  # as if it were paid now
+        return now + WINDOW
     if topup.state == TopUp.State.PENDING:
         return topup.expires_at + LATE_WORD
     return (topup.paid_at or topup.created_at) + WINDOW
@@ -85,14 +88,15 @@ def check_amount(*, terms: BillingTerms, amount: Decimal, now: datetime) -> None
     account = terms.account
     if not terms.pays_by_card:
         raise NotAllowed(f"{account.name} does not add credit by card.")
-    _check_method(terms, amount)
+    check_method(terms, amount)
     to_minor_units(amount, account.currency)
     room = room_of(terms, now)
     if not room.fits(amount):
         raise TopUpRefused(_over_limit(terms, amount, room))
 
 
-def _check_method(terms: BillingTerms, amount: Decimal) -> None:
+def check_method(terms: BillingTerms, amount: Decimal) -> None:
+    """Raise TopUpRefused, with a sentence, when ``amount`` is not one that the card terms ever allow."""
     currency = terms.account.currency
     asked = money_text(amount, currency)
     if terms.method == BillingTerms.Method.CARD_FIXED:

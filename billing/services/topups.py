@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -21,7 +22,7 @@ from accounts.services import audit
 from billing.exceptions import NotAllowed
 from billing.gateways import stripe
 from billing.gateways.exceptions import GatewayError, GatewayRefused
-from billing.models import BillingTerms, TopUp
+from billing.models import BillingTerms, SavedCard, TopUp
 from billing.services import ledger
 from billing.services.receipts import queue_receipt
 from billing.services.topup_limits import CHECKOUT_LIFETIME, check_amount
@@ -51,13 +52,25 @@ class Payment:
     card: stripe.Card | None = None
 
 
-def start_topup(*, account: Account, amount: Decimal, actor: User) -> TopUp:
+def payment_from(state: stripe.PaymentState) -> Payment:
+    """What a payment that succeeded means for its top-up."""
+    return Payment(
+        reference=state.reference, amount=state.amount, currency=state.currency, payment_intent=state.payment_intent,
+        paid_at=timezone.now(), card=state.card,
+    )  # fmt: skip
+
+
+def start_topup(*, account: Account, amount: Decimal, actor: User, saves_card: bool = False) -> TopUp:
     """Reserve ``amount`` within the account's limits and open a payment page for it (``checkout_url``).
+
+    ``saves_card``: ``actor`` agreed that the card that pays is kept for later payments.
 
     Raises NotAllowed and TopUpRefused (terms, amount, daily limit) with nothing written, and GatewayError when the
     page could not be opened (the top-up is then marked as failed and counts no more).
     """
-    topup = _reserve(account, amount, actor)
+    from billing.services.cards import customer_of  # cards settles top-ups
+
+    topup = _reserve(account, amount, actor, saves_card=saves_card)
     page = settings.SITE_URL + reverse("billing:topup-detail", args=[topup.code])
     try:
         checkout = stripe.create_checkout(
@@ -70,32 +83,55 @@ def start_topup(*, account: Account, amount: Decimal, actor: User) -> TopUp:
             cancel_url=f"{page}?returned=left",
             expires_at=topup.expires_at,
             idempotency_key=f"topup-{topup.code}",
+            customer=customer_of(account, actor.email) if saves_card else "",
+            saves_card=saves_card,
         )
     except GatewayError as error:
         # Nobody has seen the page's address, so nothing can be paid on it even if Stripe did open it.
         log.warning("topup.not_opened", topup=topup.code, detail=error.detail)
-        _close(topup, TopUp.State.FAILED, str(error))
+        close(topup, TopUp.State.FAILED, str(error))
         raise
     topup.session_id, topup.checkout_url = checkout.session_id, checkout.url
     topup.save(update_fields=["session_id", "checkout_url"])
     return topup
 
 
+def pay_with_card(*, account: Account, amount: Decimal, card: SavedCard, actor: User) -> TopUp:
+    """Reserve ``amount`` within the account's limits and charge it to a kept card while its customer is there.
+
+    The top-up is then paid, or failed (``error`` says why), or still pending: with ``checkout_url`` where the bank
+    asks the customer, without it while the gateway has not answered. Raises NotAllowed and TopUpRefused with nothing
+    written.
+    """
+    from billing.services.cards import charge  # cards settles top-ups
+
+    if card.account_id != account.pk or card.removed_at is not None:
+        raise NotAllowed("This card is not kept any more; choose another way to pay.")
+    topup = _reserve(account, amount, actor, way=TopUp.Way.SAVED_CARD, saved_card=card, card=str(card))
+    try:
+        charge(topup)
+    except GatewayError as error:  # the card may have been charged: the sweep asks again with the same key
+        log.warning("topup.no_answer", topup=topup.code, detail=error.detail)
+    topup.refresh_from_db()
+    return topup
+
+
 @transaction.atomic
-def _reserve(account: Account, amount: Decimal, actor: User) -> TopUp:
+def _reserve(account: Account, amount: Decimal, actor: User, **details: Any) -> TopUp:
     """Check and write under the lock of the account's terms, so that two browsers cannot both take what is left."""
-    terms = _locked_terms(account)
+    terms = locked_terms(account)
     now = timezone.now()
     check_amount(terms=terms, amount=amount, now=now)
     topup = TopUp.objects.create(
         account=account, amount=amount, currency=account.currency, created_by=actor, created_at=now,
-        expires_at=now + CHECKOUT_LIFETIME,
+        expires_at=now + CHECKOUT_LIFETIME, **details,
     )  # fmt: skip
     audit.record(account=account, actor=actor, action="topup.started", subject=topup.code, amount=str(amount))
     return topup
 
 
-def _locked_terms(account: Account) -> BillingTerms:
+def locked_terms(account: Account) -> BillingTerms:
+    """The account's terms, locked until the transaction ends. Raises NotAllowed when it has none."""
     terms = BillingTerms.objects.select_related("account").select_for_update(of=("self",)).filter(pk=account.pk).first()
     if terms is None:
         raise NotAllowed(f"{account.name} has no billing terms yet; ask whoever manages the account.")
@@ -109,18 +145,34 @@ def cancel_topup(*, topup: TopUp, actor: User) -> TopUp:
     """
     if topup.state == TopUp.State.PENDING:
         try:
+            if topup.way != TopUp.Way.CHECKOUT:
+                return _cancel_charge(topup)
             if topup.session_id:
                 stripe.expire_checkout(topup.session_id)
         except GatewayRefused:  # paid or expired a moment ago
             look_up(topup)
         else:
-            _close(topup, TopUp.State.CANCELLED, actor=actor)
+            close(topup, TopUp.State.CANCELLED, actor=actor)
+    topup.refresh_from_db()
+    return topup
+
+
+def _cancel_charge(topup: TopUp) -> TopUp:
+    """Give up a charge that waits for its customer; one without an answer stays until there is one."""
+    from billing.services.cards import apply_payment  # cards settles top-ups
+
+    if topup.payment_intent:
+        try:
+            state = stripe.cancel_payment(topup.payment_intent)
+        except GatewayRefused:  # paid or over a moment ago
+            state = stripe.fetch_payment(topup.payment_intent)
+        apply_payment(topup, state)
     topup.refresh_from_db()
     return topup
 
 
 @transaction.atomic
-def _close(topup: TopUp, state: str, error: str = "", actor: User | None = None) -> bool:
+def close(topup: TopUp, state: str, error: str = "", actor: User | None = None) -> bool:
     """End a top-up that is not paid; False when it was no longer pending."""
     pending = TopUp.objects.filter(pk=topup.pk, state=TopUp.State.PENDING)
     if not pending.update(state=state, error=error[:300]):
@@ -169,6 +221,13 @@ def _compare_with_paid(topup: TopUp, payment: Payment) -> str:
     return f"top-up {topup.code} is paid by {topup.payment_intent}; {payment.payment_intent} is a second payment"
 
 
+@transaction.atomic
+def flag_unknown(topup: TopUp) -> None:
+    """Note that nobody can say any more by asking whether a card was charged; staff looks at the gateway."""
+    if close(topup, TopUp.State.DISPUTED, "The payment service never said whether the card was charged."):
+        log.error("topup.unknown", topup=topup.code)
+
+
 def _flag(topup: TopUp, payment: Payment) -> str:
     found, asked = money_text(payment.amount, payment.currency), money_text(topup.amount, topup.currency)
     problem = f"Stripe took {found}, the top-up is for {asked}; not credited."
@@ -183,14 +242,19 @@ def expire_topup(reference: str) -> None:
     """Note that a payment page was closed unpaid; a top-up that ended otherwise stays as it is."""
     topup = TopUp.objects.select_related("account").filter(code=reference).first()
     if topup is not None:
-        _close(topup, TopUp.State.EXPIRED)
+        close(topup, TopUp.State.EXPIRED)
 
 
 def fail_topup(reference: str, reason: str) -> None:
     """Note that a payment failed for good; a top-up that ended otherwise stays as it is."""
     topup = TopUp.objects.select_related("account").filter(code=reference).first()
     if topup is not None:
-        _close(topup, TopUp.State.FAILED, reason or "The payment failed.")
+        close(topup, TopUp.State.FAILED, reason or "The payment failed.")
+
+
+def note_processing(reference: str) -> None:
+    """Note that the payment page is over and the bank has not paid yet: open, and counted, until it says."""
+    TopUp.objects.filter(code=reference, state=TopUp.State.PENDING).update(is_processing=True)
 
 
 def note_decline(reference: str, reason: str) -> None:
@@ -200,8 +264,11 @@ def note_decline(reference: str, reason: str) -> None:
 
 def look_up(topup: TopUp) -> None:
     """Ask Stripe what became of a payment page and act on it as a webhook would. Raises GatewayError."""
+    from billing.services.cards import keep_card_of  # cards settles top-ups
+
     state = stripe.fetch_checkout(topup.session_id)
     if state.paid:
+        keep_card_of(topup, state.card)
         problem = settle_payment(
             Payment(
                 reference=topup.code, amount=state.amount, currency=state.currency,
@@ -212,11 +279,14 @@ def look_up(topup: TopUp) -> None:
             log.error("topup.look_up", topup=topup.code, problem=problem)
     elif state.status == "expired":
         expire_topup(topup.code)
+    elif state.status == "complete":
+        note_processing(topup.code)
 
 
 def sweep_topups(now: datetime) -> int:
     """Look up payment pages whose webhook may be lost and fail top-ups that never got a page; returns how many."""
-    pending = TopUp.objects.filter(state=TopUp.State.PENDING).select_related("account").order_by("created_at")
+    pending = TopUp.objects.filter(state=TopUp.State.PENDING, way=TopUp.Way.CHECKOUT).select_related("account")
+    pending = pending.order_by("created_at")
     orphans = pending.filter(session_id="", created_at__lt=now - ORPHANED_AFTER)
     quiet = pending.exclude(session_id="").filter(
         Q(created_at__lt=now - QUIET_FOR, created_at__gt=now - LOOK_AGAIN_FOR) | Q(expires_at__lt=now)
@@ -226,7 +296,7 @@ def sweep_topups(now: datetime) -> int:
 
 
 def _fail_orphan(topup: TopUp) -> None:
-    _close(topup, TopUp.State.FAILED, "The payment page was never opened.")
+    close(topup, TopUp.State.FAILED, "The payment page was never opened.")
 
 
 def _swept(topup: TopUp, action: Callable[[TopUp], None]) -> bool:

@@ -153,6 +153,6 @@ def test_canary_without_the_lock_two_browsers_do_pass_the_limit(
         return BillingTerms.objects.select_related("account").get(pk=account.pk)
 
     slow_check(monkeypatch)
-    monkeypatch.setattr(topups, "_locked_terms", unlocked)
+    monkeypatch.setattr(topups, "locked_terms", unlocked)
     outcomes = run_together(2, lambda _: start(client_member, "60"))
     assert [type(outcome).__name__ for outcome in outcomes] == ["TopUp", "TopUp"]
