@@ -32,7 +32,7 @@ class Balance:
 
 def terms_of(account: Account) -> BillingTerms | None:
     """The account's terms; None for the platform and for accounts without terms."""
-    return BillingTerms.objects.filter(account=account).select_related("rate_card").first()
+    return BillingTerms.objects.filter(account=account).select_related("account", "rate_card").first()
 
 
 def shows_money(account: Account | None) -> bool:

@@ -11,7 +11,7 @@ from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, 
 from django.db.models.functions import Lower
 
 from accounts.models import Account, Membership
-from billing.models import BillingTerms, LedgerAccount, MoneyField
+from billing.models import CREDITS, BillingTerms, LedgerAccount, MoneyField
 from clients.payers import Payer, payer_of
 from clients.selectors import margin_this_month, sent_today
 
@@ -89,13 +89,14 @@ def columns_for(wanted: Wanted, sees_money: bool) -> list[Column]:
 
 @dataclass(frozen=True)
 class ClientRow:
-    """One client as the list shows it; ``balance`` None where the viewer pays."""
+    """One client as the list shows it; ``balance`` (of money) None where the viewer pays."""
 
     account: Account
     terms: BillingTerms | None
     balance: Decimal | None
     sent: int
     margin: Decimal
+    credits: Decimal | None = None  # of a client that sends with SMS credits
 
     @property
     def payer(self) -> str:
@@ -127,7 +128,9 @@ def list_clients(viewer: Account, wanted: Wanted, number: str) -> ClientList:
 def _row(account: Any, sent: int, margin: Decimal) -> ClientRow:
     terms = getattr(account, "billing_terms", None)
     pays = terms is not None and terms.shows_money
-    return ClientRow(account, terms, (account.balance or Decimal(0)) if pays else None, sent, margin)
+    counts = terms is not None and terms.method == BillingTerms.Method.SMS_CREDITS
+    balance, credits = account.balance or Decimal(0), account.credits or Decimal(0)
+    return ClientRow(account, terms, balance if pays else None, sent, margin, credits if counts else None)
 
 
 def _narrowed(clients: QuerySet[Account], wanted: Wanted) -> QuerySet[Account]:
@@ -150,7 +153,9 @@ def _annotated(clients: QuerySet[Account]) -> QuerySet[Account]:
     wallet = LedgerAccount.objects.filter(
         owner=OuterRef("pk"), kind=LedgerAccount.Kind.WALLET, currency=OuterRef("currency")
     )
+    credits = LedgerAccount.objects.filter(owner=OuterRef("pk"), kind=LedgerAccount.Kind.WALLET, currency=CREDITS)
     return clients.select_related("billing_terms").annotate(
+        credits=Subquery(credits.values("balance")),
         balance=Case(
             When(billing_terms__method__in=BillingTerms.PARENT_PAYS, then=None),
             default=Subquery(wallet.values("balance")),

@@ -7,6 +7,7 @@ from accounts.countries import country_name, example_mobile
 from accounts.models import Account
 from billing.exceptions import BillingError
 from billing.models import BillingTerms
+from billing.selectors import margin_in
 from billing.services.pricing import PriceList
 
 
@@ -19,6 +20,7 @@ class PriceExample:
     own: Decimal = Decimal(0)
     margin: Decimal = Decimal(0)
     error: str = ""
+    is_of_country: bool = False  # a margin for this country alone
 
     @property
     def country_name(self) -> str:
@@ -50,6 +52,6 @@ def client_price(parent: Account, client: Account, terms: BillingTerms | None) -
     if terms is None or terms.method == BillingTerms.Method.SMS_CREDITS:
         return None
     if terms.shows_money:
-        return example_price(parent, client.country, terms.sms_margin)
+        return example_price(parent, client.country, margin_in(terms, client.country))
     own = BillingTerms.objects.filter(account=parent).first()
     return example_price(parent, client.country, own.display_margin) if own else None

@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, Q, Sum
 from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, Membership, User
@@ -24,6 +24,11 @@ SHOWN_AUDIT_ENTRIES = 50
 # "Sent today" reads only what was accepted since: the messages' keys are their times, and there is no index on the
 # moment of sending. Hardly anything waits longer than a week for the carrier.
 LONGEST_WAIT = timedelta(days=7)
+# What a parent earns of its clients: margins on messages and on credits transferred, less those of credits taken back.
+# The opposite signs are what it paid for credits itself.
+EARNED = Q(transaction__kind__in=[LedgerTransaction.Kind.CAPTURE, LedgerTransaction.Kind.CREDITS], amount__gt=0) | Q(
+    transaction__kind=LedgerTransaction.Kind.TAKEBACK, amount__lt=0
+)
 
 
 # --- The log-in --------------------------------------------------------------------------------------------------
@@ -100,6 +105,7 @@ def values_of(client: Account) -> dict[str, Any]:
         "trial_ends_on": terms.trial_ends_on if terms.on_trial else None,
         "trial_credit": terms.trial_credit or None,
         "notification_limit": notices.limit,
+        "notification_credits": notices.credits_limit,
         "notification_email": notices.email,
         "allocation": numbers.allocation,
         "number_margin": numbers.margin,
@@ -154,16 +160,19 @@ def sent_today(viewer: Account, clients: list[int] | None = None) -> dict[int, i
 def margin_this_month(viewer: Account, clients: list[int] | None = None) -> dict[int, Decimal]:
     """What the viewer earned since the first of its month on messages of each client and all below it.
 
-    From the ledger: entries on the viewer's wallet in captures about that branch. ``clients`` as in ``sent_today``.
+    From the ledger: margins on the viewer's wallet about that branch, on messages and on SMS credits. ``clients`` as
+    in ``sent_today``.
     """
-    entries = LedgerEntry.objects.filter(
-        ledger_account__owner=viewer,
-        ledger_account__kind=LedgerAccount.Kind.WALLET,
-        ledger_account__currency=viewer.currency,
-        transaction__kind=LedgerTransaction.Kind.CAPTURE,
-        transaction__created_at__gte=start_of_month(viewer, timezone.now()),
-        amount__gt=0,
-    ).exclude(transaction__about=viewer)
+    entries = (
+        LedgerEntry.objects.filter(
+            ledger_account__owner=viewer,
+            ledger_account__kind=LedgerAccount.Kind.WALLET,
+            ledger_account__currency=viewer.currency,
+            transaction__created_at__gte=start_of_month(viewer, timezone.now()),
+        )
+        .filter(EARNED)
+        .exclude(transaction__about=viewer)
+    )
     if clients is not None:
         entries = entries.filter(transaction__about__path__overlap=clients)
     rows = entries.order_by().values_list(_child_key(viewer, "transaction__about__path")).annotate(sum=Sum("amount"))

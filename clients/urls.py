@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from clients import trial_pages, views
+from clients import credit_pages, margin_pages, trial_pages, views
 
 app_name = "clients"
 
@@ -13,6 +13,8 @@ urlpatterns = [
     path("clients/price-preview/", views.price_preview, name="price-preview"),
     path("clients/<slug:code>/", views.client_detail, name="detail"),
     path("clients/<slug:code>/edit/", views.edit_client, name="edit"),
+    path("clients/<slug:code>/credits/", credit_pages.client_credits, name="credits"),
+    path("clients/<slug:code>/margins/", margin_pages.client_margins, name="margins"),
     path("clients/<slug:code>/trial/", trial_pages.client_trial, name="trial"),
     path("clients/<slug:code>/suspend/", views.suspend_client, name="suspend"),
     path("clients/<slug:code>/reactivate/", views.reactivate_client, name="reactivate"),

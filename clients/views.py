@@ -1,6 +1,7 @@
 """CLIENTS: the list, ADD CLIENT, a client's page, its form, suspension; SETTINGS, Clients & margin."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -15,15 +16,18 @@ from accounts.exceptions import AccountError, EmailTaken, WrongState
 from accounts.models import Account
 from accounts.selectors import get_child_for
 from accounts.services.accounts import reactivate_account, suspend_account
-from billing.exceptions import MoneyStranded, TrialRefused
-from billing.selectors import balance_of, shows_money, terms_of
+from billing.exceptions import CreditPriceChanged, MoneyStranded, TrialRefused
+from billing.models import BillingTerms, CountryMargin
+from billing.selectors import balance_of, credits_of, shows_money, terms_of
 from billing.trial import trial_of
 from clients import listing, selectors, wording
 from clients.forms import ClientForm, DefaultsForm, StatusForm, TermsForm
 from clients.localisation import mobile_hint, zone_groups
+from clients.margin_pages import margin_rows
 from clients.prices import PriceExample, client_price, example_price
 from clients.services.clients import create_client, update_client
 from clients.services.defaults import update_defaults
+from clients.switching import confirm_switch, switch_of
 
 
 @require_GET
@@ -64,14 +68,19 @@ def edit_client(request: TenantRequest, code: str) -> HttpResponse:
     client, sees_money = get_child_for(request.account, code), shows_money(request.account)
     who: dict[str, Any] = {"account": request.account, "sees_money": sees_money, "client": client}
     form = ClientForm(_posted(request), initial=selectors.values_of(client), **who)
+    confirmation = None
     if request.method == "POST" and form.is_valid():
-        changed = get_child_for(request.account, code)  # a refused change must not show in the page's heading
-        if _save(form, lambda values: update_client(client=changed, values=values, actor=request.user)) is not None:
-            messages.success(request, f"{changed.name} is updated.")
-            return redirect("clients:detail", client.code)
+        change = switch_of(client, form.cleaned_data["method"])
+        confirmation = confirm_switch(change, request.POST.get("confirmed", ""), sees_money)
+        if confirmation is None:
+            changed = get_child_for(request.account, code)  # a refused change must not show in the page's heading
+            who = {"client": changed, "actor": request.user, "expected_refund": change.refund if change else None}
+            if _save(form, lambda values: update_client(values=values, **who)) is not None:
+                messages.success(request, f"{changed.name} is updated.")
+                return redirect("clients:detail", client.code)
     terms = terms_of(client)
-    context = _form_context(request.account, form, sees_money)
-    context |= {"client": client, "client_pays": terms is not None and terms.shows_money}
+    context = _form_context(request.account, form, sees_money, client)
+    context |= {"client": client, "client_pays": terms is not None and terms.shows_money, "confirmation": confirmation}
     context["payment_words"] = wording.payment_words(terms, client.currency) if terms and sees_money else []
     return render(request, "clients/edit_client.html", context)
 
@@ -86,7 +95,7 @@ def _save(form: ClientForm, deed: Callable[[Any], Account]) -> Account | None:
         return deed(form.values())
     except EmailTaken as error:  # someone took it between the form's look and the write
         form.add_error("email", str(error))
-    except MoneyStranded as error:
+    except (MoneyStranded, CreditPriceChanged) as error:
         form.add_error("method", str(error))
     except TrialRefused as error:
         form.add_error("trial_credit", str(error))
@@ -95,19 +104,22 @@ def _save(form: ClientForm, deed: Callable[[Any], Account]) -> Account | None:
     return None
 
 
-def _form_context(parent: Account, form: TermsForm, sees_money: bool) -> dict[str, Any]:
+def _form_context(parent: Account, form: TermsForm, sees_money: bool, client: Account | None = None) -> dict[str, Any]:
     context: dict[str, Any] = {"form": form, "currency": parent.currency}
     if sees_money:
         terms = terms_of(parent)
-        context["preview"] = _preview(parent, form.chosen_country, form["sms_margin"].value())
+        context["preview"] = _preview(parent, form.chosen_country, form["sms_margin"].value(), client)
         context["preview_countries"] = form["country"].field.choices[1:]  # type: ignore[attr-defined]
         if terms is not None:
             context["display_price"] = example_price(parent, form.chosen_country, terms.display_margin)
     return context
 
 
-def _preview(parent: Account, country: str, margin: Any) -> PriceExample:
-    """The price of a part with a margin as it is being typed."""
+def _preview(parent: Account, country: str, margin: Any, client: Account | None = None) -> PriceExample:
+    """The price of a part with a margin as it is being typed, or with the client's own one for that country."""
+    own = CountryMargin.objects.filter(account=client, country=country).first() if client else None
+    if own is not None:
+        return replace(example_price(parent, country, own.sms_margin), is_of_country=True)
     field = TermsForm.base_fields["sms_margin"]
     try:
         return example_price(parent, country, field.clean(field.prepare_value(margin) or "0"))
@@ -124,7 +136,8 @@ def price_preview(request: TenantRequest) -> HttpResponse:
     if not shows_money(request.account):
         return HttpResponse(status=204)
     country = request.GET.get("preview_country") or request.GET.get("country", "")
-    preview = _preview(request.account, country, request.GET.get("sms_margin", ""))
+    client = get_child_for(request.account, request.GET["client"]) if request.GET.get("client") else None
+    preview = _preview(request.account, country, request.GET.get("sms_margin", ""), client)
     return render(request, "clients/_price_preview.html", {"preview": preview})
 
 
@@ -155,6 +168,9 @@ def client_detail(request: TenantRequest, code: str) -> HttpResponse:
         "trial": trial_of(terms),
         "words": wording.words_of(client, terms) if shows_money(request.account) else None,
         "balance": balance_of(client) if terms and terms.shows_money else None,
+        "credits": credits_of(client) if terms and terms.method == BillingTerms.Method.SMS_CREDITS else None,
+        "had_credits": client.credit_lots.exists(),
+        "margins": margin_rows(request.account, client) if terms and terms.shows_money else [],
         "activity": activity,
         "deeds": [wording.deed_of(entry) for entry in activity.entries],
         "price": client_price(request.account, client, terms) if shows_money(request.account) else None,

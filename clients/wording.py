@@ -7,7 +7,7 @@ from typing import Any
 from accounts.countries import country_name
 from accounts.models import Account, AuditEntry
 from billing.models import BillingTerms
-from billing.wording import money_text
+from billing.wording import credits_text, money_text
 from clients.fields import plain_amount
 from keywords.models import KeywordTerms
 from virtual_numbers.models import NumberTerms
@@ -94,6 +94,9 @@ DEEDS = {
     "user.created": "Log-in made",
     "user.updated": "Log-in changed",
     "user.password_set": "Password set",
+    "credits.transferred": "SMS credits transferred",
+    "credits.taken_back": "SMS credits taken back",
+    "country_margin.changed": "Margin for a country changed",
     "topup.started": "Card payment started",
     "batch.accepted": "Messages accepted",
     "batch.cancelled": "Messages cancelled",
@@ -132,6 +135,8 @@ def deed_of(entry: AuditEntry) -> Deed:
     if isinstance(before, dict) and isinstance(after, dict):
         changes = [f"{_name(key)}: {_shown(key, before.get(key))} → {_shown(key, new)}" for key, new in after.items()]
         return Deed(entry, title, changes)
+    if "quantity" in data:
+        return Deed(entry, title, [credits_text(data["quantity"])])
     return Deed(entry, title, [f"Reason: {data['reason']}"] if data.get("reason") else [])
 
 

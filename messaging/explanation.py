@@ -45,7 +45,7 @@ class PriceExplanation:
 
 def explain_price(message: Message, sight: Sight) -> PriceExplanation | None:
     """The message's price from the viewer's level down; None where the viewer may see no price of it."""
-    if not sight.sees_price(message.payer):
+    if not sight.sees_price(message.payer, message.quote.currency):
         return None
     chain = [(int(owner), Decimal(price)) for owner, price in message.quote.chain]
     start = next((index for index, (owner, _) in enumerate(chain) if owner == sight.viewer.pk), None)

@@ -9,7 +9,7 @@ from typing import Any
 
 from accounts.countries import country_name
 from accounts.models import Account
-from billing.models import Quote
+from billing.models import CREDITS, Quote
 from billing.statements import Period
 from messaging.models import Message, time_of
 from messaging.periods import uuid_bounds
@@ -29,6 +29,11 @@ _HEAD = [
 
 def _amount(value: Decimal) -> str:
     return f"{value:.6f}"
+
+
+def _currency(quote: Quote) -> str:
+    """SMS credits are no money and are not named as one."""
+    return "credits" if quote.currency == CREDITS else quote.currency
 
 
 class MessageExport:
@@ -70,7 +75,7 @@ class MessageExport:
         payer = self._accounts.get(values["payer_id"])  # nobody above the viewer is among them
         charged = payer is not None and values["sent_at"] is not None
         price = values["price"] if charged else Decimal(0)
-        row = [_amount(price), quote.currency, payer.name] if payer else ["", "", ""]
+        row = [_amount(price), _currency(quote), payer.name] if payer else ["", "", ""]
         if self._has_margin:
             row.append(_amount(self._margin(quote) * values["parts"] if charged else Decimal(0)))
         return row

@@ -1,4 +1,4 @@
-"""What the preview of SEND SMS shows of a plan; amounts only to an account that may see money."""
+"""What the preview of SEND SMS shows of a plan; amounts only to an account that may see them."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import cached_property
 
 from accounts.countries import country_name
-from billing.selectors import Balance, balance_of
+from billing.selectors import Balance, balance_of, credits_of
 from messaging.models import Exclusion
 from messaging.services.planning import Plan, PlannedExclusion
 from smpp.text import UCS_2, segment

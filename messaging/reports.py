@@ -13,6 +13,7 @@ from django.db import connection
 
 from accounts.countries import country_name
 from accounts.models import Account
+from billing.selectors import shown_currency
 from billing.statements import Period
 from messaging.periods import uuid_bounds
 
@@ -30,7 +31,8 @@ WITH counted AS MATERIALIZED (
     GROUP BY 1, 2
 ), priced AS (
     SELECT counted.*, quote.country,
-           CASE WHEN quote.payer_id = %(viewer)s THEN counted.price ELSE 0 END AS spend,
+           CASE WHEN quote.payer_id = %(viewer)s AND quote.currency = %(currency)s
+                THEN counted.price ELSE 0 END AS spend,
            CASE WHEN (quote.chain -> %(level)s ->> 0)::bigint = %(viewer)s THEN counted.parts * coalesce(
                (quote.chain -> (%(level)s + 1) ->> 1)::numeric - (quote.chain -> %(level)s ->> 1)::numeric, 0)
            ELSE 0 END AS margin
@@ -45,6 +47,7 @@ SELECT sender.path[%(depth)s] AS client, count(*), sum(parts), sum(price), sum(d
 FROM messaging_message message JOIN accounts_account sender ON sender.id = message.account_id
 WHERE message.account_id = ANY(%(accounts)s) AND message.payer_id = %(viewer)s
     AND message.id >= %(begin)s AND message.id < %(end)s AND message.sent_at IS NOT NULL
+    AND message.display_price IS NOT NULL
 GROUP BY 1
 """
 
@@ -97,6 +100,7 @@ def summarise(viewer: Account, accounts: list[Account], period: Period) -> Summa
         "begin": begin,
         "end": end,
         "viewer": viewer.pk,
+        "currency": shown_currency(viewer),
         # A quote's chain begins with the platform's client, which is the second of every path.
         "level": len(viewer.path) - 2,
     }

@@ -12,8 +12,8 @@ from django.http import Http404
 from django.utils import timezone
 
 from accounts.models import Account
-from billing.models import BillingTerms, Hold
-from billing.selectors import shows_money
+from billing.models import CREDITS, BillingTerms, Hold
+from billing.selectors import terms_of
 from billing.statements import Period
 from messaging.keyset import Cursor, Page, find_keys
 from messaging.models import Batch, Exclusion, Message, time_of
@@ -43,13 +43,36 @@ class Sight:
         self.viewer = viewer
 
     @cached_property
+    def _terms(self) -> BillingTerms | None:
+        return terms_of(self.viewer)
+
+    @property
     def shows_money(self) -> bool:
         """Whether the viewer's pages show prices at all (PRODUCT.md, money rule 3)."""
-        return shows_money(self.viewer)
+        return self._terms is not None and self._terms.shows_money
 
-    def sees_price(self, payer: Account) -> bool:
-        """Whether the viewer may see what ``payer`` paid: its own price and those below it, never one above."""
-        return self.shows_money and self.viewer.pk in payer.path
+    @property
+    def counts_credits(self) -> bool:
+        """Whether the viewer's pages count SMS credits in place of money."""
+        return self._terms is not None and self._terms.method == BillingTerms.Method.SMS_CREDITS
+
+    @property
+    def shows_amounts(self) -> bool:
+        return self.shows_money or self.counts_credits
+
+    @property
+    def currency(self) -> str:
+        """What the viewer's amounts are counted in: its money, or SMS credits."""
+        return CREDITS if self.counts_credits else self.viewer.currency
+
+    def sees_price(self, payer: Account, currency: str = "") -> bool:
+        """Whether the viewer may see what ``payer`` paid: its own price and those below it, never one above.
+
+        ``currency`` is that of the amount: who sends with credits sees credits, and no money.
+        """
+        if self.viewer.pk not in payer.path:
+            return False
+        return self.shows_money or (self.counts_credits and currency == CREDITS)
 
     @cached_property
     def clients(self) -> list[Account]:
@@ -264,7 +287,7 @@ class BatchMoney:
 
 def money_of(batch: Batch, sight: Sight) -> BatchMoney | None:
     """The batch's money; None where the viewer may not see it or nothing was held."""
-    if not sight.sees_price(batch.payer):
+    if not sight.sees_price(batch.payer, batch.currency):
         return None
     hold = Hold.objects.filter(batch_id=batch.pk).first()
     if hold is None:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from accounts.access import MAY_BILL
 from billing.models import BillingTerms
-from billing.selectors import Balance, balance_of, terms_of
+from billing.selectors import Balance, balance_of, credits_of, terms_of
 from billing.trial import Trial, trial_of
 from reseller.navigation import Link, Viewer, menu_for
 
@@ -17,7 +17,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     """Adds ``site_name``, ``sees_money``, ``menu``, ``header_balance``, ``header_trial`` and ``trial_can_pay``.
 
     ``sees_money``: whether this account's pages may show prices and balances. ``menu``: a list of navigation.Link,
-    empty without an account. ``header_balance``: a billing.selectors.Balance, None where no money is shown.
+    empty without an account. ``header_balance``: a billing.selectors.Balance, of credits where the account sends with
+    SMS credits, None where neither is shown.
     ``header_trial``: a billing.trial.Trial, None for a live account; ``trial_can_pay``: whether this person can end it
     by a card payment. ``notices_offered``: whether SETTINGS has a page Notices. These are functions that a template
     calls by naming them, so that an answer without a top bar asks the database nothing.
@@ -40,7 +41,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         return menu_for(Viewer(membership.account, membership.role, sees_money()), match.view_name if match else "")
 
     def header_balance() -> Balance | None:
-        return balance_of(account) if account is not None and sees_money() else None
+        return _shown_balance(terms())
 
     def header_trial() -> Trial | None:
         return trial_of(terms())
@@ -63,3 +64,10 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "trial_can_pay": trial_can_pay,
         "notices_offered": notices_offered,
     }
+
+
+def _shown_balance(terms: BillingTerms | None) -> Balance | None:
+    """What the top bar shows: money, or the credits of an account that sends with them."""
+    if terms is not None and terms.method == BillingTerms.Method.SMS_CREDITS:
+        return credits_of(terms.account)
+    return balance_of(terms.account) if terms is not None and terms.shows_money else None

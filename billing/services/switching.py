@@ -105,18 +105,21 @@ def _lock_paying_wallet(account: Account) -> None:
     ledger.lock_accounts([ledger.open_account(prices.payer, kind, prices.currency).pk for kind in kinds])
 
 
-def switch_sentences(switch: Switch) -> list[str]:
-    """What the switch does to balance, credits and messages on their way; for the parent."""
+def switch_sentences(switch: Switch, *, sees_money: bool = True) -> list[str]:
+    """What the switch does to balance, credits and messages on their way; for the parent.
+
+    Without ``sees_money`` no amount of money is named (PRODUCT.md, money rule 3).
+    """
     name, currency = switch.account.name, switch.account.currency
     said = []
     if switch.leaves_credits:
         back = switch.credits_back
-        said.append(
-            f"{credits_text(back.quantity)} unused {'goes' if back.quantity == 1 else 'go'} back: "
-            f"{money_text(back.refund, currency)} is returned at the price that was paid."
-            if back.quantity
-            else f"{name} has no unused credits; nothing comes back."
-        )
+        go = f"{credits_text(back.quantity)} unused {'goes' if back.quantity == 1 else 'go'} back"
+        returned = f": {money_text(back.refund, currency)} is returned at the price that was paid"
+        if back.quantity:
+            said.append(f"{go}{returned if sees_money else ''}.")
+        else:
+            said.append(f"{name} has no unused credits; nothing comes back.")
         if switch.credits.held:
             said.append(
                 f"{credits_text(switch.credits.held)} set aside for messages on their way stay for these. "

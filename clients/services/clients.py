@@ -14,8 +14,8 @@ from accounts.models import Account, User
 from accounts.services.accounts import create_account, update_account
 from accounts.services.mail import queue_mail
 from accounts.services.users import change_login, create_member, set_password
-from billing.selectors import terms_of
 from billing.models import BillingTerms
+from billing.selectors import terms_of
 from billing.services import terms as billing_terms
 from billing.services.notices import set_notices
 from billing.services.trials import grant_trial_credit
@@ -47,6 +47,7 @@ class ClientValues:
     trial_ends_on: date | None = None
     trial_credit: Decimal | None = None  # the total; None = leave what was given
     notification_limit: Decimal | None = None
+    notification_credits: int | None = None
     notification_email: str = ""
     allocation: str = NumberTerms.Allocation.OWN
     number_margin: Decimal = Decimal(0)
@@ -62,6 +63,9 @@ class ClientValues:
         return {key: getattr(self, key) for key in keys}
 
     def notices(self) -> dict[str, Any]:
+        """Of money or of credits, whichever the method counts; the other limit stays as it was."""
+        if self.method == BillingTerms.Method.SMS_CREDITS:
+            return {"credits_limit": self.notification_credits, "email": self.notification_email}
         return {"limit": self.notification_limit, "email": self.notification_email}
 
     def numbers(self) -> dict[str, Any]:
@@ -94,21 +98,23 @@ def create_client(*, parent: Account, values: ClientValues, actor: User | None, 
 
 
 @transaction.atomic
-def update_client(*, client: Account, values: ClientValues, actor: User | None) -> Account:
-    """Change a client to ``values``; each room notes what changed.
+def update_client(
+    *, client: Account, values: ClientValues, actor: User | None, expected_refund: Decimal | None = None
+) -> Account:
+    """Change a client to ``values``; each room notes what changed. ``expected_refund`` as in update_terms.
 
-    Raises EmailTaken, MoneyStranded and TrialRefused (see billing.services.terms and trials), and AccountError when
-    the log-in is not the parent's to change.
+    Raises EmailTaken, MoneyStranded, CreditPriceChanged and TrialRefused (see billing.services.terms and trials), and
+    AccountError when the log-in is not the parent's to change.
     """
     old_contact = client.contact_name
     terms = terms_of(client)
     if terms is None:
         billing_terms.create_terms(account=client, actor=actor, **values.billing())
     else:
-        billing_terms.update_terms(terms=terms, actor=actor, **values.billing())
+        billing_terms.update_terms(terms=terms, actor=actor, expected_refund=expected_refund, **values.billing())
     update_account(account=client, actor=actor, **values.details())
     _give_trial_credit(client, values, actor)
-    if values.method not in BillingTerms.PARENT_PAYS:  # elsewhere the form has no such fields
+    if values.method != BillingTerms.Method.BILL_TO_PARENT:  # for such a client the form has no such fields
         set_notices(account=client, actor=actor, **values.notices())
     number_terms.update_terms(account=client, actor=actor, **values.numbers())
     keyword_terms.update_terms(account=client, actor=actor, **values.keywords())

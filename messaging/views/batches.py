@@ -32,7 +32,7 @@ def batch_list(request: TenantRequest) -> HttpResponse:
         "is_filtered": bool(request.GET),
         "page": page,
         "sight": sight,
-        "rows": [(batch, sight.sees_price(batch.payer)) for batch in page.rows],
+        "rows": [(batch, sight.sees_price(batch.payer, batch.currency)) for batch in page.rows],
         "may_send": request.membership.role in MAY_SEND,
     }
     return render(request, "messaging/batch_list.html", context)
@@ -60,13 +60,15 @@ def batch_progress(request: TenantRequest, code: str) -> HttpResponse:
 
 def _progress_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
     sight = Sight(request.account)
+    sees_price = sight.sees_price(batch.payer, batch.currency)
     return {
         "batch": batch,
         "progress": selectors.progress_of(batch),
         "money": selectors.money_of(batch, sight),
-        "rows": [(message, sight.sees_price(message.payer)) for message in selectors.first_messages_of(batch)],
+        "rows": [(message, sees_price) for message in selectors.first_messages_of(batch)],
         "is_own": batch.account_id == request.account.pk,
-        "shows_price": sight.sees_price(batch.payer),
+        "sight": sight,
+        "shows_price": sees_price,
         "may_send": request.membership.role in MAY_SEND,
     }
 

@@ -41,7 +41,7 @@ def message_list(request: TenantRequest) -> HttpResponse:
         "is_filtered": bool(request.GET),
         "page": page,
         "sight": sight,
-        "rows": [(message, sight.sees_price(message.payer)) for message in page.rows],
+        "rows": [(message, sight.sees_price(message.payer, message.quote.currency)) for message in page.rows],
         "may_send": request.membership.role in MAY_SEND,
     }
     return render(request, "messaging/message_list.html", context)
@@ -62,7 +62,7 @@ def message_detail(request: TenantRequest, key: UUID) -> HttpResponse:
         "message": message,
         "text": message.batch.text if message.text is None else message.text,
         "is_own": message.account_id == request.account.pk,
-        "timeline": timeline_of(message, shows_money=sight.sees_price(message.payer)),
+        "timeline": timeline_of(message, shows_money=sight.sees_price(message.payer, message.quote.currency)),
         "parts": parts_of(message),
         "price": explain_price(message, sight),
     }

@@ -7,10 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import Count, DecimalField, ExpressionWrapper, F, OuterRef, Q, Subquery, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Cast, Coalesce
 
 from accounts.models import Account
-from billing.models import BillingTerms, LedgerAccount, MoneyField
+from billing.models import CREDITS, BillingTerms, LedgerAccount, MoneyField, NoticeTerms
+from billing.selectors import Balance, credits_of
 from messaging.keyset import Cursor
 from messaging.models import Batch, Message
 from messaging.reports import Summary
@@ -42,12 +43,55 @@ def count_clients(viewer: Account) -> ClientCounts:
 
 
 @dataclass(frozen=True)
+class CreditsFigure:
+    """The SMS credits that an account sends with; ``limit``: below how many its parent has it warned, None = never."""
+
+    balance: Balance
+    limit: int | None
+
+    @property
+    def is_low(self) -> bool:
+        return self.limit is not None and self.balance.available < self.limit
+
+
+def credits_figure(account: Account, terms: BillingTerms | None) -> CreditsFigure | None:
+    """The account's credits; None where it does not send with them."""
+    if terms is None or terms.method != BillingTerms.Method.SMS_CREDITS:
+        return None
+    limits = NoticeTerms.objects.filter(account=account).values_list("credits_limit", flat=True)
+    return CreditsFigure(credits_of(account), limits.first())
+
+
+@dataclass(frozen=True)
 class LowClient:
     """A client whose balance calls for a top-up."""
 
     account: Account
     available: Decimal
     threshold: Decimal
+    currency: str
+
+
+def clients_low_on_credits(viewer: Account) -> list[LowClient]:
+    """Active direct clients that send with SMS credits and have fewer than their notification limit, or none left."""
+    wallet = LedgerAccount.objects.filter(
+        owner=OuterRef("account"), kind=LedgerAccount.Kind.WALLET, currency=CREDITS
+    ).values("balance")
+    amount: DecimalField[Any, Any] = MoneyField()
+    terms = (
+        BillingTerms.objects.filter(account__parent=viewer, account__status=Account.Status.ACTIVE)
+        .filter(method=BillingTerms.Method.SMS_CREDITS)
+        .annotate(
+            available=Coalesce(Subquery(wallet), Value(Decimal(0)), output_field=amount),
+            threshold=Coalesce(
+                Cast("account__notice_terms__credits_limit", amount), Value(Decimal(1)), output_field=amount
+            ),
+        )
+        .filter(available__lt=F("threshold"))
+        .select_related("account")
+        .order_by("available", "account__name")
+    )
+    return [LowClient(one.account, one.available, one.threshold, CREDITS) for one in terms[:SHOWN_LOW_CLIENTS]]
 
 
 def clients_low_on_balance(viewer: Account) -> list[LowClient]:
@@ -84,7 +128,7 @@ def clients_low_on_balance(viewer: Account) -> list[LowClient]:
         .select_related("account")
         .order_by("available", "account__name")
     )
-    return [LowClient(one.account, one.available, one.threshold) for one in terms[:SHOWN_LOW_CLIENTS]]
+    return [LowClient(one.account, one.available, one.threshold, viewer.currency) for one in terms[:SHOWN_LOW_CLIENTS]]
 
 
 def last_batches(viewer: Account, accounts: Sequence[Account]) -> list[Progress]:

@@ -27,6 +27,7 @@ def dashboard(request: TenantRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "account": account,
         "balance": balance,
+        "credits": figures.credits_figure(account, terms),
         "summary": summarise(account, accounts, last_days(timezone.localdate())),
         "batches": figures.last_batches(account, accounts),
         "may_add_credit": balance is not None and terms is not None and terms.pays_by_card and role in MAY_BILL,
@@ -48,6 +49,7 @@ def _of_reseller(request: TenantRequest, context: dict[str, Any]) -> dict[str, A
     }
     if context["balance"] is not None:
         shown["margin_chart"] = figures.margin_chart(context["summary"])
-        shown["low_clients"] = figures.clients_low_on_balance(request.account)
+        low = [*figures.clients_low_on_credits(request.account), *figures.clients_low_on_balance(request.account)]
+        shown["low_clients"] = low
         shown["low_share"] = f"{figures.LOW_SHARE:.0%}"
     return shown

@@ -305,7 +305,7 @@ def test_the_page_has_the_seed_s_sections_and_labels_in_its_order(reseller: Memb
 
 def test_the_page_says_what_takes_effect_later(reseller: Member, log_in: LogIn) -> None:
     page = log_in(reseller.user).get("/clients/add/").content.decode()
-    assert page.count("with a coming release") == 3  # credits, numbers, keywords
+    assert page.count("with a coming release") == 2  # numbers, keywords
 
 
 def test_the_country_s_own_time_zones_come_first(reseller: Member, log_in: LogIn) -> None:

@@ -54,7 +54,11 @@ def form_of(web: Client, client: Account) -> dict[str, Any]:
 
 
 def edit(web: Client, client: Account, **changes: Any) -> Any:
-    return web.post(f"/clients/{client.code}/edit/", form_of(web, client) | changes)
+    """Post the form; a change of who or how pays is confirmed as shown."""
+    url, values = f"/clients/{client.code}/edit/", form_of(web, client) | changes
+    answer = web.post(url, values)
+    confirmation = answer.context.get("confirmation") if answer.context else None
+    return web.post(url, values | {"confirmed": confirmation.token}) if confirmation else answer
 
 
 def deeds(client: Account) -> list[str]:
