@@ -21,7 +21,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 @require_GET
 @billing_view()
-def statement_csv(request: TenantRequest, terms: BillingTerms) -> HttpResponse | StreamingHttpResponse:
+def statement_csv(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     """The chosen movements as CSV, streamed."""
     file = _file_of(request)
     return file if isinstance(file, HttpResponse) else _answer(csv_lines(file.rows()), "text/csv", "csv", file)
@@ -29,7 +29,7 @@ def statement_csv(request: TenantRequest, terms: BillingTerms) -> HttpResponse |
 
 @require_GET
 @billing_view()
-def statement_xlsx(request: TenantRequest, terms: BillingTerms) -> HttpResponse | StreamingHttpResponse:
+def statement_xlsx(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     """The chosen movements as a workbook."""
     file = _file_of(request)
     return (
@@ -39,7 +39,7 @@ def statement_xlsx(request: TenantRequest, terms: BillingTerms) -> HttpResponse 
 
 @require_GET
 @billing_view()
-def statement_pdf(request: TenantRequest, terms: BillingTerms) -> HttpResponse | StreamingHttpResponse:
+def statement_pdf(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     """The chosen movements to print; back to the page with the reason where they are too many."""
     file = _file_of(request)
     if isinstance(file, HttpResponse):
@@ -59,7 +59,7 @@ def _file_of(request: TenantRequest) -> StatementFile | HttpResponse:
     return StatementFile(request.account, form.period(), form.kind_value())
 
 
-def _answer(content: Any, content_type: str, suffix: str, file: StatementFile) -> StreamingHttpResponse:
+def _answer(content: Any, content_type: str, suffix: str, file: StatementFile) -> Any:
     answer = StreamingHttpResponse(content, content_type=content_type)
     name = slugify(file.account.name) or file.account.code
     answer["Content-Disposition"] = (

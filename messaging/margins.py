@@ -95,7 +95,7 @@ def _best_first(found: dict[Any, Earned]) -> list[tuple[Any, Earned]]:
 def margin_report(viewer: Account, period: Period) -> MarginReport:
     """What the viewer earned on the messages of accounts below it that paid themselves."""
     begin, end = period.bounds(viewer)
-    values = {
+    values: dict[str, Any] = {
         "zone": viewer.time_zone,
         "below": list(Account.objects.below(viewer).values_list("pk", flat=True)),
         "currency": viewer.currency,

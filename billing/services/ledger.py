@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
@@ -78,11 +79,11 @@ def post(
     entries = [(account, amount) for account, amount in sorted(sums.items()) if amount]
     if sum(amount for _, amount in entries) or len(entries) < 2:
         raise ValueError(f"movement {key} does not balance: {entries}")
-    header = {
+    header: dict[str, Any] = {
         "kind": str(kind), "idempotency_key": key, "currency": currency, "about_id": about.pk, "reference": reference,
         "description": description, "quantity": quantity, "actor_id": actor.pk if actor else None,
     }  # fmt: skip
-    columns = [[account for account, _ in entries], [amount for _, amount in entries]]
+    columns: list[Any] = [[account for account, _ in entries], [amount for _, amount in entries]]
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_POST, [*header.values(), *columns])

@@ -3,6 +3,7 @@
 import csv
 import io
 from decimal import Decimal
+from typing import Any
 
 import openpyxl
 import pytest
@@ -76,7 +77,7 @@ def test_nothing_is_counted_that_the_parent_pays_or_that_lies_outside(mixed: Mem
 
 
 def test_files_add_up_to_the_ledger(mixed: Member, reseller: Member, log_in: LogIn) -> None:
-    browser = log_in(reseller.user)
+    browser: Any = log_in(reseller.user)
     text = b"".join(browser.get(reverse("messaging:margins-csv")).streaming_content).decode("utf-8-sig")
     *rows, total = csv.DictReader(io.StringIO(text))
     assert sum(D(row["Your margin"]) for row in rows) == D(total["Your margin"]) == captured(reseller)
