@@ -19,7 +19,7 @@ from accounts.services import audit
 from accounts.services.mail import queue_mail
 from billing.exceptions import BillingError, NotAllowed, TopUpRefused
 from billing.gateways.exceptions import GatewayError
-from billing.models import AutoRecharge, SavedCard, TopUp
+from billing.models import AutoRecharge, LedgerAccount, SavedCard, TopUp
 from billing.people import notice_address
 from billing.selectors import balance_of
 from billing.services import cards, topups
@@ -76,8 +76,16 @@ def stop_recharge(*, account: Account, actor: User) -> bool:
 
 def sweep_recharges(now: datetime) -> int:
     """Recharge every account that fell below its threshold and may be tried now; returns how many were charged."""
-    due = AutoRecharge.objects.filter(is_on=True, next_try_at__lte=now).select_related("account")
-    return sum(recharge(row.account) is not None for row in due.order_by("next_try_at"))
+    wallet = {"account__ledger_accounts__kind": LedgerAccount.Kind.WALLET}
+    low = AutoRecharge.objects.filter(
+        is_on=True, next_try_at__lte=now, account__ledger_accounts__currency=F("account__currency"), **wallet
+    ).annotate(
+        available=F("account__ledger_accounts__balance")
+        + F("account__ledger_accounts__credit_limit")
+        + F("account__ledger_accounts__overdraft_limit")
+    )
+    due = low.filter(available__lt=F("threshold")).select_related("account").order_by("next_try_at")
+    return sum(recharge(row.account) is not None for row in due)
 
 
 def recharge(account: Account) -> TopUp | None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from django.test import Client
 
-from billing.models import PaymentEvent, TopUp
+from billing.models import PaymentEvent, SavedCard, TopUp
 from billing.selectors import balance_of
 from billing.services.payment_events import process_event
 from billing.services.topups import start_topup
@@ -60,3 +60,11 @@ def paid_topup(double: Double, member: Member, amount: str = "50") -> TopUp:
 
 def available(member: Member) -> Decimal:
     return balance_of(member.account).available
+
+
+def keep_card(double: Double, member: Member, number: str = "4242 4242 4242 4242") -> SavedCard:
+    """A card that was kept with a payment of 10."""
+    topup = start_topup(account=member.account, amount=Decimal(10), actor=member.user, saves_card=True)
+    double.pay(topup.session_id, number)
+    deliver(told(double, 3))
+    return SavedCard.objects.get(account=member.account)
