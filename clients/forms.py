@@ -29,7 +29,7 @@ HIGHEST_SMS_MARGIN, HIGHEST_MONTHLY = "100.00", "10000.00"
 TOPUP_FIELDS = ("fixed_topup", "minimum_topup", "daily_topup_limit")
 MONEY_FIELDS = (
     *TOPUP_FIELDS, "sms_margin", "number_margin", "keyword_price", "display_margin", "trial_credit",
-    "notification_limit", "notification_email",
+    "notification_limit", "notification_credits", "notification_email",
 )  # fmt: skip
 YES_NO = [("no", "No"), ("yes", "Yes")]
 REQUIRED_TEXT = "Fill this in; it cannot stay empty."
@@ -177,7 +177,7 @@ class ClientForm(TermsForm):
     field_order = (
         "contact_name", "name", "mobile", "country", "time_zone", "email", "password", "payer", "method", "fixed_topup",
         "daily_topup_limit", "minimum_topup", "sms_margin", "trial", "trial_ends_on", "trial_credit",
-        "notification_limit", "notification_email", "allocation", "number_margin",
+        "notification_limit", "notification_credits", "notification_email", "allocation", "number_margin",
         "keywords", "keyword_price", "keyword_limit", "welcome",
     )  # fmt: skip
 
@@ -217,6 +217,19 @@ class ClientForm(TermsForm):
         "(SETTINGS, Notices); empty = no mail.",
         least="0.01", most=HIGHEST_TOPUP, required=False,
     )  # fmt: skip
+    notification_credits = forms.IntegerField(
+        label="Notification Limit in Credits",
+        help_text="The client is mailed once each time that fewer credits than this are left, and you with it "
+        "(SETTINGS, Notices); empty = no mail.",
+        min_value=1,
+        max_value=100_000_000,
+        required=False,
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+        error_messages={
+            "invalid": "Enter a whole number of credits, such as 100; empty = no mail.",
+            "min_value": "Enter 1 or more credits; empty = no mail.",
+        },
+    )
     notification_email = forms.EmailField(
         label="Notification Email", max_length=254, required=False, help_text="Empty = the contact email above."
     )
@@ -322,7 +335,7 @@ class ClientForm(TermsForm):
         texts = ("contact_name", "name", "mobile", "country", "time_zone", "email", "password", "method", "allocation")
         values: dict[str, Any] = {key: data[key] or "" for key in texts}
         values |= {key: data.get(key) for key in (*TOPUP_FIELDS, "trial_ends_on", "trial_credit")}
-        values |= {"notification_limit": data.get("notification_limit")}
+        values |= {key: data.get(key) for key in ("notification_limit", "notification_credits")}
         values |= {"notification_email": data.get("notification_email") or ""}
         values |= {key: self._amount(key) for key in ("sms_margin", "number_margin", "keyword_price")}
         values |= {"keywords_enabled": data["keywords"] == "yes", "keyword_limit": data.get("keyword_limit") or 0}

@@ -28,7 +28,7 @@ _OF_CARDS = frozenset(
 # Which fields of the form a method uses; what it does not use is neither checked nor stored.
 FIELDS_OF: dict[str, frozenset[str]] = {
     Method.BILL_TO_PARENT: frozenset(),
-    Method.SMS_CREDITS: frozenset(),
+    Method.SMS_CREDITS: frozenset({"notification_credits", "notification_email"}),
     Method.CARD_FIXED: _OF_CARDS | {"fixed_topup"},
     Method.CARD_VARIABLE: _OF_CARDS | {"minimum_topup"},
 }

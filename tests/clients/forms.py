@@ -21,6 +21,7 @@ EVERY_FIELD = {
     "trial_ends_on": "2027-01-31",
     "trial_credit": "",
     "notification_limit": "",
+    "notification_credits": "",
     "notification_email": "",
     "allocation": "own",
     "number_margin": "5.00",

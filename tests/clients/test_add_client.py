@@ -347,7 +347,8 @@ def test_the_seed_s_labels_are_those_of_the_fields(reseller: Member, log_in: Log
         "fixed_topup": "Fixed Top Up Amount", "daily_topup_limit": "Daily Top Up Limit",
         "minimum_topup": "Minimum Top Up Limit", "sms_margin": "SMS Margin", "trial": "Trial Period",
         "trial_ends_on": "Trial Expiry Date", "trial_credit": "Trial Credit",
-        "notification_limit": "Notification Limit", "notification_email": "Notification Email",
+        "notification_limit": "Notification Limit", "notification_credits": "Notification Limit in Credits",
+        "notification_email": "Notification Email",
         "allocation": "Number Allocation", "number_margin": "Number Margin",
         "keywords": "Keywords", "keyword_price": "Keyword Price", "keyword_limit": "Keyword Limit",
     }  # fmt: skip

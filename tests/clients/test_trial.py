@@ -102,6 +102,16 @@ def test_the_form_s_notification_limit_and_e_mail_are_stored(reseller: Member, l
     assert (notices.limit, notices.email) == (D("7.75"), "money@jones.example")
 
 
+def test_a_client_with_credits_gets_its_limit_in_credits(reseller: Member, log_in: LogIn) -> None:
+    wanted = {"notification_limit": "7.75", "notification_credits": "50", "payer": "parent", "method": "sms_credits"}
+    browser = log_in(reseller.user)
+    assert browser.post("/clients/add/", filled(**wanted)).status_code == 302
+    notices = NoticeTerms.objects.get(account__name="Jones & Co")
+    assert (notices.limit, notices.credits_limit) == (None, 50)
+    page = browser.get(f"/clients/{notices.account.code}/edit/").content.decode()
+    assert 'name="notification_credits" value="50"' in page
+
+
 # --- The parent's page ---------------------------------------------------------------------------------------------
 
 
