@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
@@ -49,6 +49,8 @@ def tenant_view(roles: frozenset[Role] = ANY_ROLE, *, parents_only: bool = False
         def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if request.membership is None:
                 return _without_account(request)
+            if "%00" in request.META.get("QUERY_STRING", ""):
+                raise SuspiciousOperation("No page has a NUL in its address, and PostgreSQL takes none.")
             if suspended_in_line(request.account) is not None:
                 if request.htmx:
                     return HttpResponseClientRefresh()

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.selectors import find_user_by_login
 
 TOO_MANY_REQUESTS = 429
+MOST_CHARACTERS = 255  # of a name in django-axes' tables; nobody's login name is longer
 
 
 def login_of(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
@@ -22,7 +23,7 @@ def login_of(request: HttpRequest, credentials: dict[str, Any] | None = None) ->
     """
     typed = _typed(credentials or {}) or _typed(request.POST)
     user = find_user_by_login(typed)
-    return (user.username if user else typed).lower()
+    return (user.username if user else typed).lower()[:MOST_CHARACTERS]
 
 
 def _typed(values: Any) -> str:

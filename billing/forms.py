@@ -9,6 +9,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from billing.days import DayField
 from billing.gateways.exceptions import FractionOfMinorUnit
 from billing.gateways.money import to_minor_units
 from billing.models import BillingTerms, SavedCard
@@ -142,8 +143,8 @@ def _value_of(amount: Decimal) -> str:
 class StatementForm(forms.Form):
     """Days, both included and in the account's zone, and the kind of movement."""
 
-    first = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    last = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    first = DayField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    last = DayField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     kind = forms.ChoiceField(label="Movements", required=False)
 
     def __init__(self, *args: Any, earns_margins: bool, **kwargs: Any) -> None:

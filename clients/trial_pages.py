@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 from accounts.access import MAY_MANAGE, TenantRequest, tenant_view
 from accounts.models import Account
 from accounts.selectors import get_child_for
+from billing.days import DayField
 from billing.exceptions import TrialRefused
 from billing.selectors import terms_of
 from billing.services import trials
@@ -20,7 +21,7 @@ from billing.trial import Trial, local_date, trial_of
 class ExtendForm(forms.Form):
     """The new last day."""
 
-    ends_on = forms.DateField(
+    ends_on = DayField(
         label="New last day",
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
         error_messages={"invalid": "Enter a date, such as 2027-01-31.", "required": "Choose the new last day."},

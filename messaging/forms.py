@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import Account
+from billing.days import DayField
 from billing.statements import Period
 from messaging.exceptions import SendingError
 from messaging.models import Message
@@ -84,8 +85,8 @@ def _day_input() -> forms.DateInput:
 class PeriodForm(forms.Form):
     """Days in the account's zone, both included; the last 30 when nothing is chosen."""
 
-    first = forms.DateField(label="From", required=False, widget=_day_input())
-    last = forms.DateField(label="To", required=False, widget=_day_input())
+    first = DayField(label="From", required=False, widget=_day_input())
+    last = DayField(label="To", required=False, widget=_day_input())
 
     def __init__(self, data: Any, *, fills_period: bool = True, **kwargs: Any) -> None:
         """``data``: the query. ``fills_period``: show the last 30 days in From and To where the query has neither."""

@@ -1,5 +1,6 @@
 """What tenant_view answers to requests that htmx makes in the background of an open page."""
 
+import pytest
 from django.test import Client
 
 from accounts.services.accounts import suspend_account
@@ -40,3 +41,8 @@ def test_pages_of_a_person_are_kept_by_no_proxy(client_member: Member, log_in: L
     for path in ("/", "/billing/", "/reports/messages.csv"):
         assert {"private", "no-cache"} <= set(browser.get(path)["Cache-Control"].split(", ")), path
     assert "Cache-Control" not in Client().get("/")
+
+
+@pytest.mark.parametrize("path", ["/clients/?q=%00", "/messages/?batch=%00", "/billing/?before=%00"])
+def test_a_nul_in_the_address_is_a_bad_request_and_no_crash(reseller: Member, log_in: LogIn, path: str) -> None:
+    assert log_in(reseller.user).get(path).status_code == 400

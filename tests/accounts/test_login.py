@@ -52,6 +52,10 @@ def test_a_wrong_password_says_so_and_keeps_the_login(reseller: Member) -> None:
     assert not is_logged_in(browser)
 
 
+def test_a_name_of_any_length_is_a_wrong_one(reseller: Member) -> None:
+    assert try_log_in(Client(), "x" * 100_000) == 200
+
+
 def test_an_unknown_login_reads_the_same_as_a_wrong_password(reseller: Member) -> None:
     answers = [
         Client().post("/login/", {"login": login, "password": "wrong"}).content.decode().replace(login, "")

@@ -241,3 +241,14 @@ def test_a_text_that_begins_like_a_formula_is_exported_as_text(client_member: Me
     head, row = rows_of(log_in(client_member.user).get(f"/reports/messages.csv{QUERY}"))
     assert row[head.index("Text")] == '\'=cmd|"/c calc"!A1'
     assert Message.objects.get().recipient == row[head.index("Recipient")]
+
+
+@pytest.mark.parametrize("query", ["first=0001-01-01&last=0001-01-02", "last=9999-12-31", "first=1969-12-31"])
+def test_days_far_away_are_refused_by_name_and_break_nothing(reseller: Member, log_in: LogIn, query: str):
+    browser = log_in(reseller.user)
+    for path in ("/reports/", "/reports/clients/", "/batches/", "/messages/", "/billing/"):
+        page = browser.get(f"{path}?{query}")
+        assert page.status_code == 200, path
+        assert "is too far away; choose a day from 2000-01-01 to 2999-12-31." in page.content.decode(), path
+    for path in ("/reports/messages.csv", "/reports/clients.csv"):
+        assert browser.get(f"{path}?{query}").status_code == 200, path
