@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. `make` alone lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format lock reset clean
+.PHONY: help run test test-stripe lint format lock reset clean
 
 # Two to four test workers, whatever the machine has.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
@@ -13,7 +13,7 @@ PRODUCTION = READ_ENV_FILES=false ENVIRONMENT=production SITE_URL=https://portal
 	SECRET_KEY=lint-only-q8Zr5vXw2TnYb7Kc4MfHj9LpSd3GaEu6Rt1Wx0Vz8By STRIPE_SECRET_KEY=sk_lint STRIPE_WEBHOOK_SECRET=whsec_lint
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 run: ## the whole portal with demo data on http://127.0.0.1:8000 (PORT=8010 make run for another port)
 	@scripts/venv run
@@ -22,7 +22,12 @@ run: ## the whole portal with demo data on http://127.0.0.1:8000 (PORT=8010 make
 test: ## every test, browser tests included (ARGS="tests/billing -k receipt" for some)
 	@scripts/venv dev
 	@scripts/chromium
-	@exec .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup $(ARGS)
+	@exec .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup --ignore tests/stripe $(ARGS)
+
+test-stripe: ## the gateway against Stripe itself (STRIPE_TEST_SECRET_KEY=sk_test_… make test-stripe)
+	@scripts/venv dev
+	@test -n "$$STRIPE_TEST_SECRET_KEY" || { echo "make: set STRIPE_TEST_SECRET_KEY to a key of Stripe's test mode." >&2; exit 1; }
+	@exec .venv/bin/pytest -q tests/stripe $(ARGS)
 
 lint: ## ruff, mypy, import-linter, djlint, missing migrations, deployment checks
 	@scripts/venv dev
