@@ -86,8 +86,15 @@ def explain(viewer: Account, entry: LedgerEntry) -> Explanation:
         line=line,
         groups=_groups(viewer, movement) if movement.kind in OF_MESSAGES else [],
         topup=topups.first(),
-        lot=CreditLot.objects.filter(transaction=movement, payer=viewer).select_related("account").first(),
+        lot=_lot_of(viewer, movement),
     )
+
+
+def _lot_of(viewer: Account, movement: LedgerTransaction) -> CreditLot | None:
+    """The credits that the viewer paid for in this movement: it stands beside the one that moved the credits."""
+    key = movement.idempotency_key.replace("credits-price:", "credits:", 1)
+    lots = CreditLot.objects.filter(transaction__idempotency_key=key, payer=viewer)
+    return lots.select_related("account").first()
 
 
 def _messages_of(movement: LedgerTransaction) -> QuerySet[Message]:
