@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. `make` alone lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stripe lint format lock reset clean
+.PHONY: help run test test-stripe bench-ledger lint format lock reset clean
 
 # Two to four test workers, whatever the machine has.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
@@ -23,6 +23,10 @@ test: ## every test, browser tests included (ARGS="tests/billing -k receipt" for
 	@scripts/venv dev
 	@scripts/chromium
 	@exec .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup --ignore tests/stripe $(ARGS)
+
+bench-ledger: ## how fast the ledger is, beside the engine's bare limit (ARGS=--quick for a short run)
+	@scripts/venv dev
+	@.venv/bin/python -m benchmarks.ledger $(ARGS)
 
 test-stripe: ## the gateway against Stripe itself (STRIPE_TEST_SECRET_KEY=sk_test_… make test-stripe)
 	@scripts/venv dev
