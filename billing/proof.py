@@ -145,6 +145,45 @@ PROOFS = (
         (Mode.FULL,),
     ),
     Proof(
+        "every account's SMS credits are its lots less what was taken back of them",
+        """WITH lots AS (
+               SELECT account_id, sum(quantity - taken_back) AS kept FROM billing_creditlot GROUP BY 1),
+           moved AS (
+               SELECT a.owner_id, sum(e.amount) AS got
+               FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id
+               WHERE t.kind IN ('credits', 'takeback') AND t.currency = 'SMS' AND a.kind = 'wallet' GROUP BY 1)
+           SELECT coalesce(l.account_id, m.owner_id) AS account, l.kept AS lots, m.got AS moved
+           FROM lots l FULL JOIN moved m ON m.owner_id = l.account_id
+           WHERE coalesce(l.kept, 0) <> coalesce(m.got, 0)""",
+        (Mode.FULL,),
+    ),
+    Proof(
+        "what is left of every lot is paid for along its price chain, to the last account",
+        """WITH levels AS (
+               SELECT t.reference, l.quantity - l.taken_back AS kept, (c.level ->> 0)::bigint AS owner_id,
+                      (c.level ->> 1)::numeric AS price, lead((c.level ->> 1)::numeric) OVER line AS below,
+                      c.n = 1 AS is_first
+               FROM billing_creditlot l JOIN billing_ledgertransaction t ON t.id = l.transaction_id
+               CROSS JOIN LATERAL jsonb_array_elements(l.chain) WITH ORDINALITY AS c(level, n)
+               WINDOW line AS (PARTITION BY l.id ORDER BY c.n)),
+           expected AS (
+               SELECT reference, 'wallet' AS kind, owner_id, kept * coalesce(below - price, -price) AS amount FROM levels
+               UNION ALL SELECT reference, 'revenue', NULL, kept * price FROM levels WHERE is_first),
+           booked AS (
+               SELECT t.reference, a.kind, CASE a.kind WHEN 'wallet' THEN a.owner_id END AS owner_id,
+                      sum(e.amount) AS amount
+               FROM billing_ledgertransaction t JOIN billing_ledgerentry e ON e.transaction_id = t.id
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id
+               WHERE t.kind IN ('credits', 'takeback') AND t.currency <> 'SMS' GROUP BY 1, 2, 3)
+           SELECT coalesce(x.reference, b.reference) AS transfer, coalesce(x.kind, b.kind) AS kind,
+                  coalesce(x.owner_id, b.owner_id) AS account, x.amount AS by_lot, b.amount AS booked
+           FROM expected x FULL JOIN booked b
+                ON b.reference = x.reference AND b.kind = x.kind AND coalesce(b.owner_id, 0) = coalesce(x.owner_id, 0)
+           WHERE coalesce(x.amount, 0) <> coalesce(b.amount, 0)""",
+        (Mode.FULL,),
+    ),
+    Proof(
         "every paid top-up is in the payer's wallet, once and with its amount",
         """SELECT u.code AS topup, u.amount, coalesce(e.amount, 0) AS credited
            FROM billing_topup u

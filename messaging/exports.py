@@ -102,4 +102,4 @@ def activity_rows(found: list[Activity], total: Activity, currency: str) -> Iter
     yield ["Client", "Messages", "Parts", "Cost at your price", "Amount at display price", "Profit", "Currency"]
     for one in [*found, total]:
         name = one.client.name if one.client else "Total"
-        yield [name, one.messages, one.parts, _amount(one.cost), _amount(one.billed), _amount(one.profit), currency]
+        yield [name, one.messages, one.parts, one.cost, one.billed, one.profit, currency]

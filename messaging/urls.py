@@ -22,4 +22,5 @@ urlpatterns = [
     path("reports/messages.csv", reports.message_export, name="message-export"),
     path("reports/clients/", reports.activity, name="client-activity"),
     path("reports/clients.csv", reports.activity_export, name="client-activity-export"),
+    path("reports/clients.xlsx", reports.activity_xlsx, name="client-activity-xlsx"),
 ]

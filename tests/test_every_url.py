@@ -88,6 +88,7 @@ GET = {
     "messaging:message-export": PRIVATE,
     "messaging:client-activity": PARENTS,
     "messaging:client-activity-export": PARENTS,
+    "messaging:client-activity-xlsx": PARENTS,
 }
 
 

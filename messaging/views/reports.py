@@ -1,5 +1,6 @@
-"""REPORTS: figures by day and country, client activity, and both as CSV."""
+"""REPORTS: figures by day and country, client activity, and both as files."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import Http404, HttpResponse, StreamingHttpResponse
@@ -9,7 +10,8 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET
 
 from accounts.access import TenantRequest, tenant_view
-from billing.sheets import csv_lines
+from billing.sheets import csv_lines, xlsx_blocks
+from billing.statement_pages import XLSX
 from billing.statements import Period
 from messaging.exports import MessageExport, activity_rows
 from messaging.forms import ClientPeriodForm, PeriodForm
@@ -50,8 +52,15 @@ def message_export(request: TenantRequest) -> StreamingHttpResponse:
 
 
 def _csv_answer(lines: Any, name: str, request: TenantRequest, period: Period) -> StreamingHttpResponse:
-    answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
-    file = f"{name}-{slugify(request.account.name) or request.account.code}-{period.first}-{period.last}.csv"
+    return _download(lines, "text/csv; charset=utf-8", f"{name}-{_stem(request, period)}.csv")
+
+
+def _stem(request: TenantRequest, period: Period) -> str:
+    return f"{slugify(request.account.name) or request.account.code}-{period.first}-{period.last}"
+
+
+def _download(content: Any, content_type: str, file: str) -> StreamingHttpResponse:
+    answer = StreamingHttpResponse(content, content_type=content_type)
     answer["Content-Disposition"] = f'attachment; filename="{file}"'
     return answer
 
@@ -72,11 +81,22 @@ def activity(request: TenantRequest) -> HttpResponse:
 @tenant_view(parents_only=True)
 def activity_export(request: TenantRequest) -> StreamingHttpResponse:
     """The client activity report as CSV."""
-    sight = _money_sight(request)
-    period = PeriodForm(request.GET).period()
-    found, total = client_activity(request.account, sight.accounts(), period)
-    rows = activity_rows(found, total, request.account.currency)
+    rows, period = _activity_rows(request)
     return _csv_answer(csv_lines(rows), "client-activity", request, period)
+
+
+@require_GET
+@tenant_view(parents_only=True)
+def activity_xlsx(request: TenantRequest) -> StreamingHttpResponse:
+    """The client activity report as a workbook."""
+    rows, period = _activity_rows(request)
+    return _download(xlsx_blocks(rows, "Client activity"), XLSX, f"client-activity-{_stem(request, period)}.xlsx")
+
+
+def _activity_rows(request: TenantRequest) -> tuple[Iterator[list[Any]], Period]:
+    sight, period = _money_sight(request), PeriodForm(request.GET).period()
+    found, total = client_activity(request.account, sight.accounts(), period)
+    return activity_rows(found, total, request.account.currency), period
 
 
 def _money_sight(request: TenantRequest) -> Sight:

@@ -350,9 +350,36 @@ def test_canary_without_the_lock_two_take_backs_use_the_same_lot(
         read.wait(timeout=30)
         return planned
 
+    monkeypatch.setattr(credits, "lock_terms", lambda account_id: None)
     monkeypatch.setattr(credit_movements, "lock_accounts", lambda ids: None)
     monkeypatch.setattr(credits, "plan_take_back", plan_together)
 
     outcomes = run_together(2, lambda index: take(child, 60, key=str(index)))
 
     assert sorted(type(one).__name__ for one in outcomes) == ["IntegrityError", "TakeBack"]
+
+
+# --- Proof -----------------------------------------------------------------------------------------------------------
+
+
+def differing() -> list[str]:
+    return [verdict.name for verdict in run_proofs(PROOFS) if verdict.count]
+
+
+def test_the_proof_finds_a_lot_that_the_ledger_does_not_know(child: Member):
+    lot = give(child, 100)
+    CreditLot.objects.filter(pk=lot.pk).update(taken_back=1)
+
+    assert differing() == [
+        "every account's SMS credits are its lots less what was taken back of them",
+        "what is left of every lot is paid for along its price chain, to the last account",
+    ]
+
+
+def test_the_proof_finds_credits_that_nobody_paid_for(child: Member):
+    books = credit_movements.lock_credits(child.account, [])
+    credit_movements.move_credits(
+        books=books, kind="credits", client=child.account, quantity=5, key="free", reference="free", actor=None
+    )
+
+    assert differing() == ["every account's SMS credits are its lots less what was taken back of them"]
