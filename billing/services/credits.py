@@ -21,6 +21,7 @@ from billing.selectors import credits_of, shows_money
 from billing.services import credit_movements as movements
 from billing.services.ledger import Books
 from billing.services.pricing import PriceList, UnitPrice
+from billing.services.trials import lock_terms
 from billing.wording import credits_text, money_text
 
 MOST_CREDITS = 10_000_000  # in one transfer
@@ -248,6 +249,8 @@ def _take_back(
 ) -> TakeBack | None:
     if LedgerTransaction.objects.filter(idempotency_key=f"{TxKind.TAKEBACK}:{key}").exists():
         return None
+    # First of all, as a transfer does: one that comes between reading the lots and locking would be missed.
+    lock_terms(client.pk)
     books = movements.lock_credits(client, _chains_of(client))
     plan = plan_take_back(client, quantity)
     if expected_refund is not None and expected_refund != plan.refund:

@@ -14,13 +14,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
+from accounts.models import Account
 from billing.exceptions import DuplicateMovement
 from billing.models import LedgerAccount, LedgerTransaction, TopUp
-from billing.selectors import balance_of
-from billing.services import ledger, topups
+from billing.selectors import balance_of, credits_of
+from billing.services import credits, ledger, topups
 from billing.services.pricing import PriceList
 from billing.services.topups import Payment, settle_payment
 from messaging.connectors.statements import _CLAIM
@@ -29,6 +30,7 @@ from messaging.models import Batch, Message
 from messaging.services import settling
 from messaging.services.cancelling import cancel_batch
 from messaging.services.settling import settle_chunk, settle_waiting
+from tests.billing.credits import give, make_credits_client
 from tests.cast import Member
 from tests.messaging.rows import AU, accept, settle_as
 
@@ -260,3 +262,33 @@ def test_concurrent_debits_and_credits_are_all_in_the_balance(
     assert run_together(20, move) == [None] * 20
     assert balance_of(client_member.account).available == D(12)
     assert LedgerAccount.objects.get(kind="manual").balance == D(-112)
+
+
+# --- Taking credits back while the first are transferred ------------------------------------------------------------
+
+
+def test_taking_back_while_credits_are_transferred_sees_all_of_the_transfer_or_nothing(
+    committed_db: object, reseller: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transfer comes after the lots were read for locking and before they are read for taking back."""
+    client = make_credits_client(reseller)
+    real, transfers = credits._chains_of, list[threading.Thread]()
+
+    def transfer() -> None:
+        give(client, 100)
+        connections.close_all()
+
+    def then_transfer(account: Account) -> Any:
+        chains = list(real(account))
+        transfers.append(threading.Thread(target=transfer))
+        transfers[0].start()
+        transfers[0].join(timeout=1)  # in vain where the transfer has to wait for the taking back
+        return chains
+
+    monkeypatch.setattr(credits, "_chains_of", then_transfer)
+    taken = credits.take_back_unused(client=client.account, actor=None)
+    transfers[0].join(timeout=30)
+    left = credits_of(client.account).available
+    assert (taken.quantity if taken else 0) + left == 100
+    assert balance_of(reseller.account).available == D(100) - left * D("0.05")
+    call_command("verify_ledger")
