@@ -3,8 +3,11 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from accounts.models import User
 from billing.models import BillingTerms, TopUp
 from billing.services import ledger
+from billing.services.credits import take_back_credits, transfer_credits
+from billing.services.notices import set_notices
 from reseller.demo.people import Person
 
 # (balance below which it is filled up, by how much); the first filling is twice that for those free to choose.
@@ -61,3 +64,15 @@ class Purse:
             account=topup.account, amount=amount, topup_code=topup.code, actor=self._person.user
         )
         topup.save()
+
+
+def hand_out_credits(person: Person) -> None:
+    """Two transfers of SMS credits from the client's parent, of which some came back, and a limit to hear of."""
+    client, parent = person.account, person.account.parent
+    owner = User.objects.filter(memberships__account=parent).first()
+    for number, quantity in enumerate((300, 200), start=1):
+        transfer_credits(
+            client=client, quantity=quantity, actor=owner, expected_price=None, idempotency_key=f"demo:{number}"
+        )
+    take_back_credits(client=client, quantity=50, actor=owner, expected_refund=None, idempotency_key="demo:back")
+    set_notices(account=client, actor=owner, credits_limit=100)

@@ -6,6 +6,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from reseller.demo.carrier import load_carrier, point_at_simulator
+from reseller.demo.funds import hand_out_credits
 from reseller.demo.history import write_history
 from reseller.demo.people import is_loaded, load_people
 from reseller.demo.rates import load_rate_cards
@@ -29,4 +30,6 @@ def load_demo() -> int | None:
     now = timezone.now()
     load_rate_cards()
     people = load_people(since=now - timedelta(days=DAYS + 1))
-    return write_history(people, load_carrier(), now)
+    count = write_history(people, load_carrier(), now)
+    hand_out_credits(people["credits"])
+    return count

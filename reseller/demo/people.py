@@ -1,4 +1,4 @@
-"""Who lives in the demo: staff, a reseller with three clients that pay in three ways, and a reseller beside it."""
+"""Who lives in the demo: staff, a reseller with four clients that pay in four ways, and a reseller beside it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,6 +65,10 @@ _CAST = (
         "fixed", "reseller", "Coastal Couriers", "Frankie Doyle", "+61491570158", "AU", "Australia/Perth",
         terms={"method": Method.CARD_FIXED, "fixed_topup": Decimal(25), "daily_topup_limit": Decimal(250),
                "sms_margin": Decimal("0.015")},
+    ),
+    _Role(
+        "credits", "reseller", "Harbour City Gym", "Gia Moretti", "+61491570159", "AU", "Australia/Brisbane",
+        terms={"method": Method.SMS_CREDITS},
     ),
     _Role(
         "outsider", "", "Lakeshore Reach", "Ollie Grant", "+13125550142", "US", "America/Chicago",

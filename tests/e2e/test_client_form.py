@@ -141,6 +141,8 @@ def test_a_client_is_added_found_edited_and_suspended(
     choose(page, "Payment Method*", "Credit Card - Fixed Amount")
     fill(page, "Fixed Top Up Amount", "50")
     page.get_by_role("button", name="UPDATE").click()
+    expect(page.get_by_text("keeps its balance of AUD 0.00")).to_be_visible()
+    page.get_by_role("button", name="CONFIRM AND UPDATE").click()
     expect(page.get_by_text("AUD 50.00 at a time, up to AUD 100.00 in 24 hours")).to_be_visible()
     page.get_by_role("link", name="SUSPEND").click()
     page.get_by_role("button", name="SUSPEND").click()

@@ -30,7 +30,7 @@ def test_the_books_of_the_demo_are_right_to_the_last_decimal():
 
 def test_everybody_of_the_demo_has_a_place_and_the_public_password():
     users = User.objects.filter(email__endswith="@demo.example")
-    assert users.count() == 7
+    assert users.count() == 8
     assert all(user.check_password("Demo-pass-2026") for user in users[:1])
     assert users.values("password").distinct().count() == 1
     staff = users.get(email="admin@demo.example")
@@ -42,7 +42,7 @@ def test_everybody_of_the_demo_has_a_place_and_the_public_password():
     assert reseller.can_have_children
     assert reseller.currency == "AUD"
     methods = dict(BillingTerms.objects.filter(account__parent=reseller).values_list("account__name", "method"))
-    assert sorted(methods.values()) == ["bill_to_parent", "card_fixed", "card_variable"]
+    assert sorted(methods.values()) == ["bill_to_parent", "card_fixed", "card_variable", "sms_credits"]
     assert account_of("client").billing_terms.sms_margin == Decimal("0.02")
     assert account_of("outsider").currency == "USD"
     assert account_of("outsider-client").parent == account_of("outsider")
