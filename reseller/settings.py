@@ -271,6 +271,7 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [
             SELF,
             env.str("STRIPE_API_BASE", "") or "https://checkout.stripe.com",
+            "https://hooks.stripe.com",  # the bank asks its customer to approve a payment with a kept card
             *env.list("CSP_FORM_ACTION", default=[]),
         ],
     },

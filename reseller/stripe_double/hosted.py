@@ -43,7 +43,7 @@ def _money(session: dict[str, Any]) -> str:
 
 def _form(session: dict[str, Any], given: dict[str, str], *, problem: str = "") -> web.Response:
     alert = f'<p class="alert" role="alert" id="card-error">{escape(problem)}</p>' if problem else ""
-    email = session["customer_email"] or ""
+    email = session["customer_email"] or session.get("_email") or ""
     return _page(
         "checkout.html",
         raw={"alert": alert, "fixed": "readonly" if email else ""},

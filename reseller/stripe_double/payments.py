@@ -79,6 +79,7 @@ def open_session(state: State, params: Mapping[str, Any], origin: str) -> dict[s
         "success_url": params["success_url"].replace("{CHECKOUT_SESSION_ID}", session_id),
         "url": f"{origin}/c/pay/{session_id}",
         # Not part of Stripe's object: what the hosted page shows and what the payment inherits.
+        "_email": state.customers.get(params.get("customer") or "", {}).get("email"),
         "_description": params["line_items"][0]["price_data"]["product_data"]["name"],
         "_intent": params.get("payment_intent_data") or {},
     }
