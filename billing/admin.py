@@ -1,6 +1,5 @@
 """Staff's view of prices and terms (to change) and of the money (to read; payments are booked by their own form)."""
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -95,6 +94,12 @@ class BillingTermsAdmin(ModelAdmin):
             kwargs["queryset"] = without.order_by("name")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "trial_credit":
+            field.required = False
+        return field
+
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
@@ -114,5 +119,6 @@ class BillingTermsAdmin(ModelAdmin):
         else:
             create_terms(account=obj.account, actor=actor, **values)
             obj._state.adding = False
-        if "trial_credit" in form.cleaned_data:
-            grant_trial_credit(account=obj.account, total=form.cleaned_data["trial_credit"] or Decimal(0), actor=actor)
+        total = form.cleaned_data.get("trial_credit")
+        if total is not None:  # empty = what was given stays
+            grant_trial_credit(account=obj.account, total=total, actor=actor)
