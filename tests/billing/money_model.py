@@ -35,7 +35,12 @@ class Node:
     margin: Decimal
     country_margins: dict[str, Decimal] = field(default_factory=dict)
     credit: Decimal = NOTHING
-    is_frozen: bool = False
+    open_disputes: set[str] = field(default_factory=set)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Nothing can be spent while a payment is contested."""
+        return bool(self.open_disputes)
 
     @property
     def line(self) -> "list[Node]":
@@ -134,6 +139,11 @@ class Books:
     def pay_by_card(self, node: Node, amount: Decimal) -> None:
         self._move(((PLATFORM, "card", MONEY), -amount), ((node.id, "wallet", MONEY), amount))
 
+    def give_back(self, node: Node, amount: Decimal, left: Decimal) -> None:
+        if amount > left:
+            raise Refused(f"{amount} of {left} that were paid")
+        self.reverse_card(node, amount)
+
     def reverse_card(self, node: Node, amount: Decimal) -> None:
         """A refund or a dispute takes what it must, whatever is there."""
         self.pay_by_card(node, -amount)
@@ -186,6 +196,8 @@ class Books:
     def buy_credits(self, client: Node, quantity: int) -> Lot:
         parent = client.parent
         assert parent
+        if parent.payer.method == "sms_credits":
+            raise Refused("credits are bought with money")
         chain = parent.chain("61")
         price = chain[-1][1]
         self._take(chain[-1][0], price * quantity)
