@@ -7,7 +7,8 @@ WRITER = ROOT / "billing" / "services" / "ledger.py"
 MODELS = r"(LedgerEntry|LedgerTransaction|LedgerAccount|Hold)"
 WRITES = re.compile(
     rf"{MODELS}\.objects\.(create|bulk_create|bulk_update|get_or_create|update_or_create|filter\([^)]*\)\.(update|delete))"
-    rf"|{MODELS}\(.*\)\.save\(|(INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|COPY)\s+billing_(ledger(entry|transaction|account)|hold)",
+    rf"|{MODELS}\(.*\)\.save\("
+    r"|(INSERT INTO|UPDATE|DELETE FROM|TRUNCATE|COPY)\s+billing_(ledger(entry|transaction|account)|hold)",
     re.IGNORECASE,
 )
 
