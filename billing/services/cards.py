@@ -3,6 +3,7 @@
 Locks are taken in the order terms, top-up or card, wallets; the gateway is called with nothing locked.
 """
 
+import hashlib
 from datetime import datetime, timedelta
 
 import structlog
@@ -31,8 +32,10 @@ def customer_of(account: Account, email: str) -> str:
     """The account's customer at the gateway, made when it has none. Raises GatewayError."""
     known = CardCustomer.objects.filter(account=account).first()
     if known is None:
+        # A key stands for its parameters; two people of one account may ask at once.
+        digest = hashlib.sha256(f"{account.name}\n{email}".encode()).hexdigest()[:16]
         made = stripe.create_customer(
-            reference=account.code, name=account.name, email=email, idempotency_key=f"customer-{account.code}"
+            reference=account.code, name=account.name, email=email, idempotency_key=f"customer-{account.code}-{digest}"
         )
         known, _ = CardCustomer.objects.get_or_create(account=account, defaults={"customer_id": made})
     return known.customer_id

@@ -109,8 +109,9 @@ def _reserve(account: Account) -> TopUp | None:
     now = timezone.now()
     if wanted is None or not wanted.is_on or wanted.card is None or wanted.next_try_at > now:
         return None
-    if _in_flight(account) or balance_of(account).available >= wanted.threshold:
-        return None
+    balance = balance_of(account)
+    if _in_flight(account) or balance.is_frozen or balance.available >= wanted.threshold:
+        return None  # frozen: a card whose payment is disputed is not charged again meanwhile
     try:
         check_amount(terms=terms, amount=wanted.amount, now=now)
     except TopUpRefused as error:

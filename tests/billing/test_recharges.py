@@ -148,6 +148,19 @@ def test_a_removed_card_switches_it_off(double: Double, on: AutoRecharge, client
     assert sweep_recharges(timezone.now()) == 0
 
 
+def test_a_disputed_card_is_not_charged_again_meanwhile(
+    double: Double, on: AutoRecharge, client_member: Member
+) -> None:
+    dispute = double.dispute(TopUp.objects.get().payment_intent)
+    deliver(told(double, 2))
+    assert available(client_member) == D(10)
+    assert sweep_recharges(timezone.now()) == 0
+    double.decide(dispute, "lose")
+    deliver(told(double, 1))
+    assert sweep_recharges(timezone.now()) == 1
+    assert available(client_member) == D(40)
+
+
 def test_an_account_whose_terms_are_no_card_any_more_is_not_charged(
     double: Double, on: AutoRecharge, client_member: Member
 ) -> None:
