@@ -85,5 +85,5 @@ def test_a_payment_that_was_left_can_be_cancelled(page: Page, assert_accessible:
 def test_billing_is_accessible_and_fits(open_page: Callable[..., Page], assert_accessible: Check, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
     log_in(page, CLIENT)
-    for path in ("", "?kind=manual", "?first=2026-02-02&last=2026-01-01", "add-credit/"):
+    for path in ("", "?kind=manual", "?first=2026-02-02&last=2026-01-01", "add-credit/", "cards/"):
         check_page(page, f"/billing/{path}", assert_accessible)
