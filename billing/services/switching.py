@@ -121,8 +121,9 @@ def switch_sentences(switch: Switch, *, sees_money: bool = True) -> list[str]:
         else:
             said.append(f"{name} has no unused credits; nothing comes back.")
         if switch.credits.held:
+            stay = "stays" if switch.credits.held == 1 else "stay"
             said.append(
-                f"{credits_text(switch.credits.held)} set aside for messages on their way stay for these. "
+                f"{credits_text(switch.credits.held)} set aside for messages on their way {stay} for these. "
                 "What is not sent after all is taken back within minutes, at the price that was paid."
             )
     elif switch.parent_pays_now:

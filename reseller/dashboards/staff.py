@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, OutgoingMail
-from billing.models import LedgerAccount, LedgerCheck, LedgerEntry, PaymentEvent, TopUp
+from billing.models import CREDITS, LedgerAccount, LedgerCheck, LedgerEntry, PaymentEvent, TopUp
 from messaging.admin import SILENT_AFTER
 from messaging.models import ConnectorStatus, Message, SmppConnector
 from messaging.periods import uuid_floor
@@ -112,6 +112,11 @@ class CurrencyMoney:
     wallets: Decimal
     held: Decimal
     revenue: Decimal
+
+    @property
+    def counts_credits(self) -> bool:
+        """Whether this row counts SMS credits: those of clients, those of messages on their way, those used."""
+        return self.currency == CREDITS
 
 
 def _money(month: datetime) -> list[CurrencyMoney]:

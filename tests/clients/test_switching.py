@@ -66,7 +66,7 @@ def test_what_changed_since_it_was_shown_is_shown_again(web: Client, reseller: M
     again = post(web, child.account, **BY_CARD, confirmed=token)
 
     assert "99 credits unused go back: AUD 4.95" in text_of(again)
-    assert "1 credit set aside for messages on their way stay for these." in text_of(again)
+    assert "1 credit set aside for messages on their way stays for these." in text_of(again)
     assert method_of(child) == Method.SMS_CREDITS
 
 
