@@ -81,6 +81,41 @@ def test_a_payment_that_was_left_can_be_cancelled(page: Page, assert_accessible:
     assert available() == before
 
 
+@pytest.mark.usefixtures("stack_db")
+def test_a_card_is_kept_pays_again_recharges_and_is_removed(
+    open_page: Callable[..., Page], assert_accessible: Check
+) -> None:
+    before = available()
+    page = open_page(viewport={"width": 380, "height": 800})
+    log_in(page, CLIENT)
+    page.goto("/billing/add-credit/")
+    page.get_by_label("Another amount").fill("11.5")
+    page.get_by_label("Save this card").check()
+    assert_accessible(page)
+    page.get_by_role("button", name="Pay by card").click()
+    page.wait_for_url("**/c/pay/**")
+    pay(page)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Receipt", timeout=30_000)
+    page.goto("/billing/add-credit/?amount=10.5")
+    expect(page.get_by_label("Visa 4242, expires 12/2034")).to_be_checked()
+    page.get_by_role("button", name="Pay by card").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Receipt", timeout=30_000)
+    assert available() == before + 22
+    check_page(page, "/billing/cards/", assert_accessible)
+    page.get_by_label("When less than this is available").fill("1")
+    page.get_by_label("Add (", exact=False).fill("10")
+    page.get_by_role("button", name="Switch on").click()
+    expect(page.get_by_role("alert")).to_contain_text("without your consent no card is charged automatically")
+    assert_accessible(page)
+    page.get_by_label("I agree that this card is charged automatically").check()
+    page.get_by_role("button", name="Switch on").click()
+    expect(page.get_by_role("heading", name="Automatic recharge: on")).to_be_visible()
+    assert_accessible(page)
+    page.get_by_role("button", name="Remove Visa 4242").click()
+    expect(page.get_by_text("No card is saved.")).to_be_visible()
+    assert_accessible(page)
+
+
 @pytest.mark.parametrize("width", [1280, 380])
 def test_billing_is_accessible_and_fits(open_page: Callable[..., Page], assert_accessible: Check, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 800})
