@@ -47,13 +47,6 @@ def margin_in(terms: BillingTerms, country: str) -> Decimal:
     return own.sms_margin if own else terms.sms_margin
 
 
-def shown_currency(account: Account) -> str:
-    """What the account's own amounts are counted in: its money, or SMS credits where it sends with them."""
-    terms = terms_of(account)
-    counts = terms is not None and terms.method == BillingTerms.Method.SMS_CREDITS
-    return CREDITS if counts else account.currency
-
-
 def balance_of(account: Account) -> Balance:
     """The account's own money; zeros when it never had any."""
     return _balance(account, account.currency)

@@ -13,7 +13,6 @@ from django.db import connection
 
 from accounts.countries import country_name
 from accounts.models import Account
-from billing.selectors import shown_currency
 from billing.statements import Period
 from messaging.periods import uuid_bounds
 
@@ -31,8 +30,10 @@ WITH counted AS MATERIALIZED (
     GROUP BY 1, 2
 ), priced AS (
     SELECT counted.*, quote.country,
-           CASE WHEN quote.payer_id = %(viewer)s AND quote.currency = %(currency)s
-                THEN counted.price ELSE 0 END AS spend,
+           CASE WHEN quote.payer_id = %(viewer)s AND quote.currency = (
+               SELECT coalesce(max('SMS') FILTER (WHERE method = 'sms_credits'), %(currency)s)
+               FROM billing_billingterms WHERE account_id = %(viewer)s)
+           THEN counted.price ELSE 0 END AS spend,
            CASE WHEN (quote.chain -> %(level)s ->> 0)::bigint = %(viewer)s THEN counted.parts * coalesce(
                (quote.chain -> (%(level)s + 1) ->> 1)::numeric - (quote.chain -> %(level)s ->> 1)::numeric, 0)
            ELSE 0 END AS margin
@@ -100,7 +101,7 @@ def summarise(viewer: Account, accounts: list[Account], period: Period) -> Summa
         "begin": begin,
         "end": end,
         "viewer": viewer.pk,
-        "currency": shown_currency(viewer),
+        "currency": viewer.currency,
         # A quote's chain begins with the platform's client, which is the second of every path.
         "level": len(viewer.path) - 2,
     }
