@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from accounts.countries import country_choices
 from accounts.models import Account, User
 from accounts.services.users import login_taken
+from billing.days import DayField
 from billing.gateways.money import charge_step
 from billing.models import BillingTerms
 from billing.wording import money_text
@@ -198,7 +199,7 @@ class ClientForm(TermsForm):
     trial = forms.ChoiceField(
         label="Trial Period", choices=YES_NO, required=False, help_text="Let the client try the portal until a date."
     )
-    trial_ends_on = forms.DateField(
+    trial_ends_on = DayField(
         label="Trial Expiry Date",
         required=False,
         widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
