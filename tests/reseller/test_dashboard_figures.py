@@ -50,7 +50,7 @@ def test_a_resellers_margin_by_day_adds_up_to_what_the_ledger_booked(demo):
 def test_a_reseller_reads_its_business(demo):
     reseller = account_of("reseller")
     text = text_of(demo("reseller"))
-    assert "Clients 3 active" in text
+    assert "Clients 4 active" in text
     assert "ADD CREDIT" in text
     assert "Margin in 30 days AUD" in text
     assert "Harbourside Dental" in text
