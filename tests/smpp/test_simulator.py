@@ -1,13 +1,16 @@
 """The simulator: each row of its table of digits, and that killing it loses and doubles nothing."""
 
 import asyncio
+import re
 import socket
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from smpp.client import (
     AnswerLost,
@@ -309,6 +312,10 @@ def test_the_table_of_digits_is_in_the_help_and_in_the_documentation(capsys):
 
 def test_a_taken_port_is_one_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(CommandError, match=f"cannot start on 127.0.0.1:{port}: .*address already in use"):
-            call_command("run_simulator", host="127.0.0.1", port=port)
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "manage.py", "run_simulator", "--host", "127.0.0.1", "--port", port]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        rf"CommandError: .*cannot start on 127.0.0.1:{port}: .*address already in use.*\n", ended.stderr
+    )
