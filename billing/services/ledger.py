@@ -269,15 +269,31 @@ PLATFORM = 0  # stands for the platform's id in Books
 
 def _lock_books(sides: Iterable[_Side], earners: set[int]) -> Books:
     """Lock every ledger account that the chunk moves, once and in the order of ids, before the first entry."""
-    books: Books = {}
-    for side in sides:
-        for kind in (Kind.WALLET, Kind.HELD):
-            books[side.payer.pk, kind, side.currency] = open_account(side.payer, kind, side.currency).pk
-        books[PLATFORM, Kind.REVENUE, side.currency] = platform_account(Kind.REVENUE, side.currency).pk
-    for owner in Account.objects.filter(pk__in=earners):
-        books[owner.pk, Kind.WALLET, owner.currency] = open_account(owner, Kind.WALLET).pk
+    platform = get_platform()
+    wanted = {
+        (owner.pk, kind.value, side.currency)
+        for side in sides
+        for owner, kind in ((side.payer, Kind.WALLET), (side.payer, Kind.HELD), (platform, Kind.REVENUE))
+    }
+    wanted |= {
+        (pk, Kind.WALLET.value, currency)
+        for pk, currency in Account.objects.filter(pk__in=earners).values_list("pk", "currency")
+    }
+    books = _open_books(wanted)
     lock_accounts(books.values())
-    return books
+    return books | {
+        (PLATFORM, kind, currency): pk for (owner, kind, currency), pk in books.items() if owner == platform.pk
+    }
+
+
+def _open_books(wanted: set[tuple[int, str, str]]) -> Books:
+    """Find these ledger accounts in one query, and open what is missing in one order for everybody."""
+    rows = LedgerAccount.objects.filter(owner__in={owner for owner, _, _ in wanted})
+    books = {(row.owner_id, row.kind, row.currency): row.pk for row in rows}
+    for owner, kind, currency in sorted(wanted - books.keys()):
+        found, _ = LedgerAccount.objects.get_or_create(owner_id=owner, kind=kind, currency=currency)
+        books[owner, kind, currency] = found.pk
+    return {key: books[key] for key in wanted}
 
 
 def lock_accounts(ledger_account_ids: Iterable[int]) -> None:
