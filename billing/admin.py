@@ -3,10 +3,9 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
@@ -15,8 +14,8 @@ from accounts.staff_screens import LabelledInline
 from billing import card_admin as card_admin  # their screens register when this module is loaded
 from billing import invoice_admin as invoice_admin
 from billing import ledger_admin as ledger_admin
-from billing.exceptions import BillingError
 from billing.models import BillingTerms, Rate, RateCard, RateOverride
+from billing.service_admin import ServiceAdmin
 from billing.services.terms import EDITABLE, create_terms, update_terms
 from billing.services.trials import grant_trial_credit
 
@@ -75,15 +74,12 @@ class RateOverrideAdmin(ModelAdmin):
 
 
 @admin.register(BillingTerms)
-class BillingTermsAdmin(ModelAdmin):
+class BillingTermsAdmin(ServiceAdmin):
     """Who pays and how; saved through the services, which note old and new values."""
 
     list_display = ("account", "method", "sms_margin", "display_margin", "rate_card", "trial_ends_on")
     list_filter = ("method",)
     list_select_related = ("account", "rate_card")
-    search_fields = ("account__name", "account__code__iexact")
-    ordering = ("account__name",)
-    show_full_result_count = False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("account", "trial_closed_at") if obj else ()
@@ -99,17 +95,6 @@ class BillingTermsAdmin(ModelAdmin):
         if db_field.name == "trial_credit":
             field.required = False
         return field
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """A change that the services refuse changes nothing and says why."""
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except BillingError as error:
-            messages.error(request, str(error))
-            return redirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: BillingTerms, form: Any, change: bool) -> None:
         values = {key: value for key, value in form.cleaned_data.items() if key in EDITABLE}

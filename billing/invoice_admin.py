@@ -3,40 +3,16 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from unfold.admin import ModelAdmin
+from django.contrib import admin
+from django.http import HttpRequest
 from unfold.decorators import display
 
 from accounts.models import Account
-from billing.exceptions import BillingError
 from billing.models import BillingTerms, InvoiceTerms, NoticeTerms
 from billing.selectors import balance_of
+from billing.service_admin import ServiceAdmin
 from billing.services import invoices, notices
 from billing.wording import money_text
-
-
-class _ServiceAdmin(ModelAdmin):
-    """Rows of one account each, written by a service; what it refuses changes nothing and is said."""
-
-    ordering = ("account__name",)
-    list_select_related = ("account",)
-    search_fields = ("account__name", "account__code__iexact")
-    show_full_result_count = False
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("account", *self.readonly_fields) if obj else self.readonly_fields
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return super().changeform_view(request, *args, **kwargs)
-        except BillingError as error:
-            messages.error(request, str(error))
-            return redirect(request.path)
 
 
 class InvoiceTermsForm(forms.ModelForm):
@@ -66,7 +42,7 @@ class InvoiceTermsForm(forms.ModelForm):
 
 
 @admin.register(InvoiceTerms)
-class InvoiceTermsAdmin(_ServiceAdmin):
+class InvoiceTermsAdmin(ServiceAdmin):
     form = InvoiceTermsForm
     list_display = ("account", "shown_balance", "credit_limit", "overdraw_amount", "overdraw_until", "postpaid_amount")
     readonly_fields = ("shown_balance", "postpaid_next")
@@ -93,7 +69,7 @@ class InvoiceTermsAdmin(_ServiceAdmin):
 
 
 @admin.register(NoticeTerms)
-class NoticeTermsAdmin(_ServiceAdmin):
+class NoticeTermsAdmin(ServiceAdmin):
     """Seed 2: Notification limit, and the e-mail for notifications."""
 
     list_display = ("account", "limit", "credits_limit", "email", "tells_of_clients", "is_low")
