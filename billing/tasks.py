@@ -2,7 +2,17 @@ from celery import Task, shared_task
 from django.utils import timezone
 
 from billing.models import Refund
-from billing.services import cards, credits, invoices, notices, payment_events, recharges, refunds, topups
+from billing.services import (
+    cards,
+    credits,
+    invoices,
+    notices,
+    payment_events,
+    recharges,
+    refunds,
+    topups,
+    trial_notices,
+)
 
 
 @shared_task(name="billing.tasks.process_payment_event", bind=True, max_retries=5)
@@ -60,3 +70,9 @@ def keep_invoice_terms() -> None:
 def send_notices() -> None:
     """Every minute: mails about balances that fell below their notification limit."""
     notices.send_notices(timezone.now())
+
+
+@shared_task(name="billing.tasks.send_trial_notices")
+def send_trial_notices() -> None:
+    """Every minute: mails to clients whose trial ends soon or has ended."""
+    trial_notices.send_trial_notices(timezone.now())

@@ -181,6 +181,7 @@ CELERY_BEAT_SCHEDULE = {
     },
     "invoice-terms": {"task": "billing.tasks.keep_invoice_terms", "schedule": 60, "options": {"expire_seconds": 60}},
     "low-balance-notices": {"task": "billing.tasks.send_notices", "schedule": 60, "options": {"expire_seconds": 60}},
+    "trial-notices": {"task": "billing.tasks.send_trial_notices", "schedule": 60, "options": {"expire_seconds": 60}},
     "sweep-payments": {"task": "billing.tasks.sweep_payments", "schedule": 60, "options": {"expire_seconds": 60}},
     "recharges": {"task": "billing.tasks.sweep_recharges", "schedule": 60, "options": {"expire_seconds": 60}},
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
