@@ -117,7 +117,6 @@ class CountryMargin(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["account", "country"], name="one_margin_a_country"),
-            models.CheckConstraint(condition=models.Q(sms_margin__gte=0), name="country_margin_not_negative"),
         ]
 
     def __str__(self) -> str:
@@ -255,6 +254,8 @@ class LedgerTransaction(models.Model):
         REFUND = "refund", "Refund"
         DISPUTE = "dispute", "Disputed payment"
         DISPUTE_WON = "dispute_won", "Dispute won"
+        NUMBER = "number", "Number rental"
+        KEYWORD = "keyword", "Keyword"
 
     # What stands in URLs and on statements: the database's own key would tell how much the portal moves.
     public_id = models.UUIDField(unique=True, db_default=UuidV7(), editable=False)
@@ -303,11 +304,14 @@ class LedgerEntry(models.Model):
 
 
 class Hold(models.Model):
-    """What a batch set aside, and what became of it. Open = amount − captured − released."""
+    """What a batch set aside in one wallet, and what became of it. Open = amount − captured − released.
 
-    batch_id = models.UUIDField(unique=True)
+    Beside the payer's there is one for each account above it whose margin is below zero: the subsidy that it owes.
+    """
+
+    batch_id = models.UUIDField()
     account = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Who sends.")
-    payer = models.ForeignKey(Account, models.PROTECT, related_name="+")
+    payer = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose wallet it is in.")
     currency = models.CharField(max_length=3)
     amount = MoneyField()
     captured = MoneyField(default=0)
@@ -316,12 +320,13 @@ class Hold(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["batch_id", "payer"], name="one_hold_a_batch_and_wallet"),
             models.CheckConstraint(
                 condition=models.Q(captured__gte=0)
                 & models.Q(released__gte=0)
                 & models.Q(amount__gte=models.F("captured") + models.F("released")),
                 name="hold_not_overspent",
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -443,3 +448,4 @@ class PaymentEvent(models.Model):
 from billing.card_models import AutoRecharge, CardCustomer, Dispute, Refund, SavedCard  # noqa: E402, F401
 from billing.invoice_models import InvoiceTerms as InvoiceTerms  # noqa: E402
 from billing.notice_models import NoticeTerms as NoticeTerms  # noqa: E402
+from billing.subscription_models import Subscription as Subscription  # noqa: E402
