@@ -42,6 +42,7 @@ class Contact(models.Model):
             models.UniqueConstraint(fields=["account", "number"], name="one_contact_a_number"),
             models.CheckConstraint(condition=models.Q(number__regex=r"^\+\d{3,15}$"), name="contact_number_e164"),
         ]
+        indexes = [models.Index(fields=["account", "-id"], name="contact_newest")]
 
     def __str__(self) -> str:
         return f"{self.first_name} {self.last_name}".strip() or self.number
@@ -72,18 +73,24 @@ class OptOut(models.Model):
         PERSON = "person", "Entered by hand"
         API = "api", "API"
 
+    code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
     account = models.ForeignKey(Account, models.CASCADE, related_name="opt_outs")
     number = models.CharField(max_length=16, help_text="E.164 with +.")
     source = models.CharField(max_length=10, choices=Source.choices)
     detail = models.CharField(max_length=160, blank=True, help_text="The words that were sent, or who entered it.")
     created_at = models.DateTimeField(default=timezone.now)
+    # Messages that had been accepted before and still waited were blocked then; empty = that is to be done.
+    stopped_at = models.DateTimeField(null=True, blank=True)
     # A confirmed opt-in of this one contact ends it.
     ended_at = models.DateTimeField(null=True, blank=True)
     ended_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     end_reason = models.CharField(max_length=160, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["account", "-created_at"], name="opt_out_newest")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="opt_out_newest"),
+            models.Index(fields=["id"], condition=models.Q(stopped_at=None), name="opt_out_to_stop"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "number"], condition=models.Q(ended_at=None), name="one_opt_out_in_force"
