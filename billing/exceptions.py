@@ -53,3 +53,15 @@ class CreditPriceChanged(BillingError):
 
 class TermsChanged(BillingError):
     """Who pays for the account has changed since the prices were read."""
+
+
+class ServiceRefused(BillingError):
+    """The account cannot have a number or keyword now; the sentence says why."""
+
+
+class PriceChanged(BillingError):
+    """What the service costs is no longer what the person saw."""
+
+
+class SubscriptionOver(BillingError):
+    """The number or keyword was given up, or taken away, before."""
