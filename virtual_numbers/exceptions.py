@@ -1,0 +1,13 @@
+"""What can go wrong with numbers; every message may be shown to the person who asked."""
+
+
+class NumberError(Exception):
+    """Base of the room's errors; ``str(error)`` is a sentence for the user."""
+
+
+class NumberBusy(NumberError):
+    """The number's state does not allow this; nothing was changed."""
+
+
+class ImportRefused(NumberError):
+    """An uploaded list cannot be taken into the inventory as it was shown."""
