@@ -179,6 +179,7 @@ class OutgoingMail(models.Model):
     key = models.CharField(max_length=120, unique=True, help_text="What the mail is about; the same key is sent once.")
     account = models.ForeignKey(Account, models.PROTECT, null=True, blank=True, related_name="+")
     to = models.EmailField()
+    reply_to = models.EmailField(max_length=254, blank=True, db_default="", help_text="Empty = answers go nowhere.")
     subject = models.CharField(max_length=200)
     text = models.TextField()
     html = models.TextField(blank=True)

@@ -17,7 +17,8 @@ from virtual_numbers.models import VirtualNumber
 class InboundPart(models.Model):
     """What a carrier brought, stored before it is acknowledged. Partitioned by month on ``id``.
 
-    A message of several parts waits until all are there (or for as long as parts are waited for).
+    A message of several parts waits until all are there (or for as long as parts are waited for). What the carrier
+    brought twice stays here twice and becomes one message (messaging/services/inbound_repeats.py).
     """
 
     id = models.UUIDField(primary_key=True, db_default=UuidV7(), editable=False)
@@ -25,19 +26,32 @@ class InboundPart(models.Model):
     sender = models.CharField(max_length=21)
     recipient = models.CharField(max_length=21, help_text="The virtual number, as the carrier wrote it.")
     text = models.TextField(help_text="This part's, decoded.")
+    # Of a long message, as it came: a character may be split over two parts, so the text is decoded as a whole.
+    octets = models.BinaryField(null=True)
+    data_coding = models.PositiveSmallIntegerField(default=0, db_default=0)
     # Of a long message: which one it is, how many parts it has, which of them this is. One part: "", 1, 1.
     reference = models.CharField(max_length=20, blank=True)
     total = models.PositiveSmallIntegerField(default=1, db_default=1)
     sequence = models.PositiveSmallIntegerField(default=1, db_default=1)
     carrier_id = models.CharField(max_length=65, blank=True, help_text="The carrier's own id, where it gives one.")
-    # Empty until it became part of a message (or was found to be a duplicate).
+    # The same for all that may be one part brought several times; the session tells which cannot be.
+    fingerprint = models.UUIDField(null=True)
+    session = models.CharField(max_length=16, blank=True, db_default="")
+    # When to look at it: at once, and again when its message's other parts have been waited for long enough.
+    due_at = models.DateTimeField(default=timezone.now, db_default=models.functions.Now())
+    # Empty until it became part of a message (or was found to be a repetition).
     handled_at = models.DateTimeField(null=True)
     message_id = models.UUIDField(null=True)
 
     class Meta:
         indexes = [
-            models.Index(fields=["id"], condition=Q(handled_at=None), name="inbound_part_open"),
-            models.Index(fields=["route", "sender", "recipient", "reference"], name="inbound_part_long"),
+            models.Index(fields=["route", "due_at"], condition=Q(handled_at=None), name="inbound_part_due"),
+            models.Index(
+                fields=["route", "sender", "recipient"],
+                condition=Q(handled_at=None) & Q(total__gt=1),
+                name="inbound_part_long",
+            ),
+            models.Index(fields=["fingerprint"], name="inbound_part_same"),
         ]
 
     def __str__(self) -> str:
@@ -66,7 +80,7 @@ class Conversation(models.Model):
 
 
 class InboundMessage(models.Model):
-    """One message from a phone. Partitioned by month on ``id``."""
+    """One message from a phone. Partitioned by month on ``id``, which is that of its first part: its arrival."""
 
     id = models.UUIDField(primary_key=True, db_default=UuidV7(), editable=False)
     route = models.ForeignKey(Route, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
@@ -87,6 +101,9 @@ class InboundMessage(models.Model):
     recipient = models.CharField(max_length=21)
     text = models.TextField()
     parts = models.PositiveSmallIntegerField(default=1, db_default=1)
+    missing = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Parts that never came; the text says where."
+    )
     # What its arrival did to the sender's opt-out: "opt_out", "opt_in" or nothing.
     consent = models.CharField(max_length=7, blank=True, db_default="")
 
@@ -94,6 +111,10 @@ class InboundMessage(models.Model):
         indexes = [
             models.Index(fields=["conversation", "-id"], name="inbound_conversation"),
             models.Index(fields=["account", "-id"], name="inbound_account"),
+            # Has this phone used the keyword before?
+            models.Index(
+                fields=["conversation", "keyword"], condition=Q(keyword__isnull=False), name="inbound_keyword_user"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -138,7 +159,17 @@ class InboundAction(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["next_try_at"], condition=Q(state="waiting"), name="inbound_action_due"),
+            # Accounts take turns; calls to their servers are made by a worker of their own, for they can be slow.
+            models.Index(
+                fields=["account", "next_try_at"],
+                condition=Q(state="waiting") & ~Q(kind="forward_url"),
+                name="inbound_action_due",
+            ),
+            models.Index(
+                fields=["account", "next_try_at"],
+                condition=Q(state="waiting", kind="forward_url"),
+                name="inbound_action_url",
+            ),
             models.Index(fields=["message_id"], name="inbound_action_message"),
             models.Index(fields=["account", "-id"], name="inbound_action_account"),
         ]
@@ -148,3 +179,42 @@ class InboundAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.target}".strip()
+
+
+class HttpInbound(models.Model):
+    """How a carrier posts inbound messages over HTTP: to /carrier/<route code>/inbound/<secret>, form or JSON.
+
+    Names of fields may be paths into JSON: ``data.message.text``.
+    """
+
+    route = models.OneToOneField(Route, models.CASCADE, primary_key=True, related_name="http_inbound")
+    is_enabled = models.BooleanField("enabled", default=True)
+    secret_hash = models.CharField(max_length=64, editable=False)
+    list_field = models.CharField(
+        max_length=60, blank=True, help_text="Of JSON: where the list of messages stands; empty = one message a call."
+    )
+    sender_field = models.CharField(max_length=60, default="from")
+    recipient_field = models.CharField(max_length=60, default="to")
+    text_field = models.CharField(max_length=60, default="text")
+    id_field = models.CharField(
+        max_length=60, blank=True, default="id", help_text="The carrier's id: by it a repeated call is known."
+    )
+    # Only of carriers that pass on long messages in parts.
+    reference_field = models.CharField(max_length=60, blank=True)
+    total_field = models.CharField(max_length=60, blank=True)
+    sequence_field = models.CharField(max_length=60, blank=True)
+    changed_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "HTTP inbound"
+        verbose_name_plural = "HTTP inbound"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(reference_field="", total_field="", sequence_field="")
+                | ~(Q(reference_field="") | Q(total_field="") | Q(sequence_field="")),
+                name="http_inbound_parts_named_together",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"inbound of {self.route_id}"

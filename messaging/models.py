@@ -333,4 +333,10 @@ class Receipt(models.Model):
 
 
 # Tables of their own module; they need what stands above.
-from messaging.inbound_models import Conversation, InboundAction, InboundMessage, InboundPart  # noqa: E402, F401
+from messaging.inbound_models import (  # noqa: E402, F401
+    Conversation,
+    HttpInbound,
+    InboundAction,
+    InboundMessage,
+    InboundPart,
+)

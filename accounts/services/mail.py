@@ -14,7 +14,15 @@ from accounts.models import Account, OutgoingMail
 MAX_ATTEMPTS = 12
 
 
-def queue_mail(*, key: str, to: str, template: str, context: dict[str, object], account: Account | None = None) -> None:
+def queue_mail(
+    *,
+    key: str,
+    to: str,
+    template: str,
+    context: dict[str, object],
+    account: Account | None = None,
+    reply_to: str = "",
+) -> None:
     """Put a mail into the outbox; one ``key`` is sent once, however often it is queued.
 
     ``template`` names ``<template>.subject.txt``, ``.txt`` and ``.html``. Must run in the causing transaction.
@@ -27,6 +35,7 @@ def queue_mail(*, key: str, to: str, template: str, context: dict[str, object], 
         defaults={
             "account": account,
             "to": to,
+            "reply_to": reply_to,
             "subject": " ".join(render_to_string(f"{template}.subject.txt", context).split()),
             "text": render_to_string(f"{template}.txt", context),
             "html": render_to_string(f"{template}.html", context),
@@ -79,7 +88,8 @@ def _claim_mail() -> OutgoingMail | None:
 
 
 def _send_claimed(mail: OutgoingMail) -> bool:
-    message = EmailMultiAlternatives(mail.subject, mail.text, settings.DEFAULT_FROM_EMAIL, [mail.to])
+    reply_to = [mail.reply_to] if mail.reply_to else None
+    message = EmailMultiAlternatives(mail.subject, mail.text, settings.DEFAULT_FROM_EMAIL, [mail.to], reply_to=reply_to)
     if mail.html:
         message.attach_alternative(mail.html, "text/html")
     this = OutgoingMail.objects.filter(pk=mail.pk)
