@@ -5,6 +5,7 @@ its script stays: the vowel signs of Hindi and Thai, the voicing marks of Japane
 matching (The Unicode Standard, 3.13, D146: NFKD, fold, NFKD), with accents told from letters by combining class.
 """
 
+import re
 import unicodedata
 
 from keywords.exceptions import UnfitWord
@@ -18,6 +19,8 @@ _JOINERS = frozenset("-'’‘ʼ`´_‐‑‒–—―−­＇－")
 _PLAIN = str.maketrans(
     {"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
 )
+# What ends a word and does not belong to what follows it.
+_AFTER_WORD = re.compile(r"""^[\s.,;:!?)\]}"»”]+""")
 # Combining classes of accents: overlays, Hebrew and Arabic points, and marks attached, above or below.
 _POINTS = range(10, 37)
 _OVERLAY, _FIRST_ACCENT = 1, 200
@@ -68,7 +71,7 @@ def split_first(text: str) -> tuple[str, str]:
         (place for place in range(start, len(text)) if not _is_of_word(text[place], inside=True)),
         len(text),
     )
-    return text[start:end].rstrip("".join(_JOINERS)), text[end:].lstrip(' \t\r\n.,;:!?)]}"»”').rstrip()
+    return text[start:end].rstrip("".join(_JOINERS)), _AFTER_WORD.sub("", text[end:]).rstrip()
 
 
 def _is_of_word(character: str, *, inside: bool) -> bool:
