@@ -9,16 +9,25 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from accounts.models import Account
 from billing.days import DayField
 from billing.gateways.exceptions import FractionOfMinorUnit
 from billing.gateways.money import to_minor_units
-from billing.models import BillingTerms, SavedCard
+from billing.models import CREDITS, BillingTerms, LedgerTransaction, SavedCard
 from billing.services.topup_limits import Room, available_amounts
 from billing.statements import KINDS, PARENTS_KINDS, Period
 from billing.wording import money_text
 
 LONGEST_PERIOD_DAYS = 366
 DEFAULT_PERIOD_DAYS = 30
+_Kind = LedgerTransaction.Kind
+# What a statement of SMS credits can be narrowed to.
+KINDS_OF_CREDITS: dict[str, str] = {
+    _Kind.CREDITS: "Received",
+    _Kind.TAKEBACK: "Taken back",
+    _Kind.HOLD: "Set aside for messages",
+    _Kind.RELEASE: "Given back",
+}
 
 
 class AddCreditForm(forms.Form):
@@ -140,20 +149,24 @@ def _value_of(amount: Decimal) -> str:
     return f"{amount.normalize():f}"
 
 
+def kinds_for(account: Account, currency: str = "") -> dict[str, str]:
+    """The kinds of movement that the account's statement in ``currency`` (its own by default) can have."""
+    if currency == CREDITS:
+        return KINDS_OF_CREDITS
+    return KINDS | PARENTS_KINDS if account.can_have_children else KINDS
+
+
 class StatementForm(forms.Form):
-    """Days, both included and in the account's zone, and the kind of movement."""
+    """Days, both included and in the account's zone, and the kind of movement: of ``kinds``, value → words."""
 
     first = DayField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     last = DayField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     kind = forms.ChoiceField(label="Movements", required=False)
 
-    def __init__(self, *args: Any, earns_margins: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, kinds: dict[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [("", "All"), *KINDS.items()]
-        if earns_margins:
-            choices += PARENTS_KINDS.items()
         kind_field: Any = self.fields["kind"]
-        kind_field.choices = choices
+        kind_field.choices = [("", "All"), *kinds.items()]
 
     def clean(self) -> dict[str, Any]:
         """Fill in the last 30 days and check that the period is one."""

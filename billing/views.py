@@ -1,4 +1,4 @@
-"""BILLING: statement, ADD CREDIT, the page of a top-up, and Stripe's webhook."""
+"""BILLING: statements of money and of SMS credits, ADD CREDIT, the page of a top-up, and Stripe's webhook."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -18,9 +18,9 @@ from accounts.access import ANY_ROLE, MAY_BILL, Role, TenantRequest, tenant_view
 from billing import selectors
 from billing.credit import credit_of
 from billing.exceptions import BillingError
-from billing.forms import AddCreditForm, StatementForm
+from billing.forms import AddCreditForm, StatementForm, kinds_for
 from billing.gateways.exceptions import GatewayError, InvalidSignature
-from billing.models import BillingTerms, TopUp
+from billing.models import CREDITS, BillingTerms, TopUp
 from billing.services.payment_events import record_event
 from billing.services.topup_limits import room_of
 from billing.services.topups import cancel_topup, pay_with_card, start_topup
@@ -58,26 +58,27 @@ def billing_view(roles: frozenset[Role] = ANY_ROLE) -> Callable[[Callable[..., H
     return decorate
 
 
+def credits_view(view: Callable[..., HttpResponse]) -> Callable[..., Any]:
+    """As ``tenant_view``, and 404 for an account that does not send with SMS credits."""
+
+    @tenant_view()
+    @wraps(view)
+    def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        terms = selectors.terms_of(request.account)
+        if terms is None or terms.method != BillingTerms.Method.SMS_CREDITS:
+            raise Http404("No SMS credits.")
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
 @require_GET
 @billing_view()
 def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     """The statement, with what is available and what is held."""
     account = request.account
-    form = StatementForm(request.GET, earns_margins=account.can_have_children)
-    period, kind = form.period(), form.kind_value()
-    page = page_of(account, period, kind, before=request.GET.get("before", ""), after=request.GET.get("after", ""))
-    filters = {"first": period.first.isoformat(), "last": period.last.isoformat(), "kind": kind}
-    if not form.is_valid():  # what was typed stays in its field, beside what is wrong with it
-        filters |= {name: value for name in filters if (value := request.GET.get(name, ""))}
     may_bill = request.membership.role in MAY_BILL
-    context = {
-        "form": form,
-        "filters": filters,
-        "is_filtered": bool(request.GET),
-        "period": period,
-        "page": page,
-        # Adding up a million movements takes seconds, so somebody has to ask for it.
-        "sums": sums_of(account, period) if "totals" in request.GET or is_summed_at_once(account, period) else None,
+    context = _statement(request) | {
         "balance": selectors.balance_of(account),
         "credit": credit_of(account),
         "may_add_credit": may_bill and terms.pays_by_card,
@@ -86,6 +87,35 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         "open_topups": selectors.open_topups_of(account, timezone.now()) if may_bill else [],
     }
     return render(request, "billing/overview.html", context)
+
+
+@require_GET
+@credits_view
+def credits_overview(request: TenantRequest) -> HttpResponse:
+    """The statement in SMS credits of an account that sends with them; no money stands on it."""
+    context = _statement(request, CREDITS) | {"balance": selectors.credits_of(request.account)}
+    return render(request, "billing/credits.html", context)
+
+
+def _statement(request: TenantRequest, currency: str = "") -> dict[str, Any]:
+    """What ``billing/_statement.html`` and the figures above it show."""
+    account = request.account
+    form = StatementForm(request.GET, kinds=kinds_for(account, currency))
+    period, kind = form.period(), form.kind_value()
+    cursors = {name: request.GET.get(name, "") for name in ("before", "after")}
+    filters = {"first": period.first.isoformat(), "last": period.last.isoformat(), "kind": kind}
+    if not form.is_valid():  # what was typed stays in its field, beside what is wrong with it
+        filters |= {name: value for name in filters if (value := request.GET.get(name, ""))}
+    # Adding up a million movements takes seconds, so somebody has to ask for it.
+    is_summed = "totals" in request.GET or is_summed_at_once(account, period, currency)
+    return {
+        "form": form,
+        "filters": filters,
+        "is_filtered": bool(request.GET),
+        "period": period,
+        "page": page_of(account, period, kind, currency=currency, **cursors),
+        "sums": sums_of(account, period, currency) if is_summed else None,
+    }
 
 
 @never_cache

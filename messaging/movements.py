@@ -68,10 +68,10 @@ class Explanation:
         )
 
 
-def get_entry_for(viewer: Account, public_id: UUID) -> LedgerEntry:
-    """The viewer's side of a movement of its wallet; 404 for a movement that is not in it."""
+def get_entry_for(viewer: Account, public_id: UUID, currency: str = "") -> LedgerEntry:
+    """The viewer's side of a movement of its wallet of ``currency``; 404 for a movement that is not in it."""
     entries = with_movements(LedgerEntry.objects.filter(transaction__public_id=public_id))
-    found = entries.filter(ledger_account=wallet_id(viewer)).first()
+    found = entries.filter(ledger_account=wallet_id(viewer, currency)).first()
     if found is None:
         raise Http404("No such movement.")
     return found

@@ -38,7 +38,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         if membership is None:
             return []
         match = request.resolver_match
-        return menu_for(Viewer(membership.account, membership.role, sees_money()), match.view_name if match else "")
+        viewer = Viewer(membership.account, membership.role, sees_money(), _sends_with_credits(terms()))
+        return menu_for(viewer, match.view_name if match else "")
 
     def header_balance() -> Balance | None:
         return _shown_balance(terms())
@@ -68,6 +69,10 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 
 def _shown_balance(terms: BillingTerms | None) -> Balance | None:
     """What the top bar shows: money, or the credits of an account that sends with them."""
-    if terms is not None and terms.method == BillingTerms.Method.SMS_CREDITS:
+    if terms is not None and _sends_with_credits(terms):
         return credits_of(terms.account)
     return balance_of(terms.account) if terms is not None and terms.shows_money else None
+
+
+def _sends_with_credits(terms: BillingTerms | None) -> bool:
+    return terms is not None and terms.method == BillingTerms.Method.SMS_CREDITS

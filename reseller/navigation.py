@@ -12,11 +12,15 @@ from accounts.models import Account
 
 @dataclass(frozen=True)
 class Viewer:
-    """Whose menu it is: account, the person's role in it, ``sees_money`` as in billing.selectors.shows_money."""
+    """Whose menu it is: account, the person's role in it, ``sees_money`` as in billing.selectors.shows_money.
+
+    ``counts_credits``: the account sends with SMS credits.
+    """
 
     account: Account
     role: str
     sees_money: bool
+    counts_credits: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,13 @@ MENU = (
     Entry("SEND SMS", "messaging:send", ("messaging:send*",), lambda viewer: viewer.role in MAY_SEND),
     Entry("REPORTS", "messaging:reports", ("messaging:*",)),
     Entry("CLIENTS", "clients:list", ("clients:*",), lambda viewer: viewer.account.can_have_children),
-    Entry("BILLING", "billing:overview", ("billing:*",), lambda viewer: viewer.sees_money),
+    Entry("BILLING", "billing:overview", ("billing:*", "messaging:movement"), lambda viewer: viewer.sees_money),
+    Entry(
+        "CREDITS",
+        "billing:credits",
+        ("billing:credits*", "messaging:movement"),
+        lambda viewer: viewer.counts_credits,
+    ),
     Entry(
         "SETTINGS",
         "accounts:settings",
@@ -62,10 +72,11 @@ MENU = (
 
 def menu_for(viewer: Viewer, view_name: str) -> list[Link]:
     """The viewer's menu on the page that ``view_name`` draws ("" for none in particular)."""
-    current = _current_entry(view_name)
-    return [Link(entry.label, reverse(entry.url_name), entry is current) for entry in MENU if entry.condition(viewer)]
+    shown = [entry for entry in MENU if entry.condition(viewer)]
+    current = _current_entry(shown, view_name)
+    return [Link(entry.label, reverse(entry.url_name), entry is current) for entry in shown]
 
 
-def _current_entry(view_name: str) -> Entry | None:
-    best = max(MENU, key=lambda entry: entry.match(view_name))
+def _current_entry(shown: list[Entry], view_name: str) -> Entry | None:
+    best = max(shown, key=lambda entry: entry.match(view_name))
     return best if best.match(view_name) else None

@@ -50,6 +50,10 @@ GET = {
     "billing:statement-csv": PRIVATE,
     "billing:statement-xlsx": PRIVATE,
     "billing:statement-pdf": PRIVATE,
+    "billing:credits": (LOGIN, 404, 404, 404, ADMIN),  # tests/billing/test_credit_statement.py
+    "billing:credits-csv": (LOGIN, 404, 404, 404, ADMIN),
+    "billing:credits-xlsx": (LOGIN, 404, 404, 404, ADMIN),
+    "billing:credits-pdf": (LOGIN, 404, 404, 404, ADMIN),
     "billing:notices": PRIVATE,
     "billing:trial-expired": (LOGIN, HOME, HOME, HOME, ADMIN),  # nobody of the cast is on trial
     "billing:add-credit": (LOGIN, 200, 404, 404, ADMIN),

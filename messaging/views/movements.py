@@ -32,8 +32,10 @@ def _money_sight(request: TenantRequest) -> Sight:
 @tenant_view()
 def movement(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """What a line of the statement is made of."""
-    sight = _money_sight(request)
-    entry = movements.get_entry_for(request.account, public_id)
+    sight = Sight(request.account)
+    if not sight.shows_amounts:
+        raise Http404("No statement.")
+    entry = movements.get_entry_for(request.account, public_id, sight.currency)
     cursor = read_cursor(request.GET.get("before", ""), request.GET.get("after", ""))
     page = movements.page_of(request.account, entry.transaction, cursor)
     context = {
@@ -42,7 +44,7 @@ def movement(request: TenantRequest, public_id: UUID) -> HttpResponse:
         "may_bill": request.membership.role in MAY_BILL,
         "sight": sight,
         "page": page,
-        "rows": [(message, sight.sees_price(message.payer)) for message in page.rows],
+        "rows": [(message, sight.sees_price(message.payer, entry.transaction.currency)) for message in page.rows],
     }
     return render(request, "messaging/movement.html", context)
 

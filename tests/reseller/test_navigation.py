@@ -22,8 +22,8 @@ def words(**different: Any) -> list[str]:
     return [link.label for link in menu_for(replace(RESELLER, **different), "")]
 
 
-def marked(view_name: str) -> list[str]:
-    return [link.label for link in menu_for(RESELLER, view_name) if link.is_current]
+def marked(view_name: str, viewer: Viewer = RESELLER) -> list[str]:
+    return [link.label for link in menu_for(viewer, view_name) if link.is_current]
 
 
 def test_a_reseller_reads_six_words() -> None:
@@ -36,6 +36,12 @@ def test_a_client_without_the_right_to_have_clients_sees_no_clients() -> None:
 
 def test_an_account_that_sees_no_money_has_no_billing() -> None:
     assert "BILLING" not in words(sees_money=False)
+
+
+def test_an_account_that_sends_with_credits_has_credits_in_the_place_of_billing() -> None:
+    viewer = replace(RESELLER, account=Account(), sees_money=False, counts_credits=True)
+    assert [link.label for link in menu_for(viewer, "")] == ["DASHBOARD", "SEND SMS", "REPORTS", "CREDITS", "SETTINGS"]
+    assert marked("messaging:movement", viewer) == marked("billing:credits", viewer) == ["CREDITS"]
 
 
 @pytest.mark.parametrize(("role", "shown"), [(role, role in (Role.OWNER, Role.SENDER)) for role in Role])
@@ -52,6 +58,7 @@ def test_who_may_not_send_sees_no_send_sms(role: str, shown: bool) -> None:
         ("clients:add", "CLIENTS"),
         ("clients:defaults", "SETTINGS"),
         ("billing:topup-detail", "BILLING"),
+        ("messaging:movement", "BILLING"),
         ("accounts:settings", "SETTINGS"),
         ("account_change_password", "SETTINGS"),
     ],
@@ -65,8 +72,9 @@ def test_a_page_outside_the_menu_marks_nothing() -> None:
 
 
 def test_every_word_leads_to_a_page_that_marks_it() -> None:
+    everything = replace(RESELLER, counts_credits=True)
     for entry in MENU:
-        assert marked(resolve(reverse(entry.url_name)).view_name) == [entry.label]
+        assert marked(resolve(reverse(entry.url_name)).view_name, everything) == [entry.label]
 
 
 def test_the_top_bar_shows_what_the_account_can_spend(client_member: Member, log_in: LogIn) -> None:
