@@ -15,6 +15,13 @@ class InsufficientFunds(BillingError):
         self.shortfall = shortfall
 
 
+class SubsidyMissing(BillingError):
+    """An account above the payer sells below its own price and cannot cover the difference: it is not named."""
+
+    def __init__(self) -> None:
+        super().__init__("This cannot be done at the moment. Ask whoever manages your account.")
+
+
 class WalletFrozen(BillingError):
     """A card payment is disputed: nothing can be spent until the bank has decided."""
 

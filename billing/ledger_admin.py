@@ -79,7 +79,17 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin):
-    list_display = ("batch_id", "account", "payer", "currency", "amount", "captured", "released", "created_at")
+    list_display = (
+        "batch_id",
+        "account",
+        "payer",
+        "is_subsidy",
+        "currency",
+        "amount",
+        "captured",
+        "released",
+        "created_at",
+    )
     list_filter = ("currency",)
     list_select_related = ("account", "payer")
     search_fields = ("batch_id__exact",)

@@ -200,6 +200,7 @@ class LedgerAccount(models.Model):
     class Kind(models.TextChoices):
         WALLET = "wallet", "Wallet"
         HELD = "held", "Held for messages"
+        SUBSIDY = "subsidy", "Held for margins below zero"
         REVENUE = "revenue", "Platform revenue"
         CARD = "card", "Card payments received"
         MANUAL = "manual", "Manual payments and corrections"
@@ -222,7 +223,7 @@ class LedgerAccount(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["owner", "kind", "currency"], name="one_ledger_account_a_kind"),
             models.CheckConstraint(
-                condition=~models.Q(kind__in=["wallet", "held"])
+                condition=~models.Q(kind__in=["wallet", "held", "subsidy"])
                 | models.Q(
                     balance__gte=-models.F("credit_limit") - models.F("overdraft_limit") - models.F("debt_allowance")
                 ),
@@ -314,6 +315,7 @@ class Hold(models.Model):
     payer = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose wallet it is in.")
     currency = models.CharField(max_length=3)
     amount = MoneyField()
+    is_subsidy = models.BooleanField("margin below zero", default=False)
     captured = MoneyField(default=0)
     released = MoneyField(default=0)
     created_at = models.DateTimeField(default=timezone.now)

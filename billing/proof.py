@@ -113,33 +113,38 @@ PROOFS = (
     Proof(
         "no wallet is below its floor",
         """SELECT id AS ledger_account, balance, credit_limit, overdraft_limit, debt_allowance
-           FROM billing_ledgeraccount WHERE kind IN ('wallet', 'held')
+           FROM billing_ledgeraccount WHERE kind IN ('wallet', 'held', 'subsidy')
            AND balance < -credit_limit - overdraft_limit - debt_allowance""",
     ),
     Proof(
         "what is held equals the open rest of the holds",
-        """SELECT coalesce(a.owner_id, h.payer_id) AS payer, coalesce(a.currency, h.currency) AS currency,
-                  a.balance, h.open
-           FROM (SELECT owner_id, currency, balance FROM billing_ledgeraccount WHERE kind = 'held') a
-           FULL JOIN (SELECT payer_id, currency, sum(amount - captured - released) AS open
-                      FROM billing_hold GROUP BY 1, 2) h ON h.payer_id = a.owner_id AND h.currency = a.currency
+        """SELECT coalesce(a.owner_id, h.payer_id) AS owner, coalesce(a.kind, h.kind) AS kind,
+                  coalesce(a.currency, h.currency) AS currency, a.balance, h.open
+           FROM (SELECT owner_id, kind, currency, balance FROM billing_ledgeraccount
+                 WHERE kind IN ('held', 'subsidy')) a
+           FULL JOIN (SELECT payer_id, CASE WHEN is_subsidy THEN 'subsidy' ELSE 'held' END AS kind, currency,
+                             sum(amount - captured - released) AS open
+                      FROM billing_hold GROUP BY 1, 2, 3) h
+                ON h.payer_id = a.owner_id AND h.kind = a.kind AND h.currency = a.currency
            WHERE coalesce(a.balance, 0) <> coalesce(h.open, 0)""",
     ),
     Proof(
-        "holds equal their movements, payer by payer",
+        "holds equal their movements, wallet by wallet",
         """WITH moved AS (
-               SELECT a.owner_id, t.currency,
+               SELECT a.owner_id, a.kind, t.currency,
                       coalesce(sum(e.amount) FILTER (WHERE t.kind = 'hold'), 0) AS held,
                       coalesce(-sum(e.amount) FILTER (WHERE t.kind = 'capture'), 0) AS captured,
                       coalesce(-sum(e.amount) FILTER (WHERE t.kind = 'release'), 0) AS released
                FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
-               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id WHERE a.kind = 'held' GROUP BY 1, 2),
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id
+               WHERE a.kind IN ('held', 'subsidy') GROUP BY 1, 2, 3),
            stated AS (
-               SELECT payer_id, currency, sum(amount) AS held, sum(captured) AS captured, sum(released) AS released
-               FROM billing_hold GROUP BY 1, 2)
-           SELECT coalesce(owner_id, payer_id) AS payer, m.held, s.held AS stated_held, m.captured,
-                  s.captured AS stated_captured, m.released, s.released AS stated_released
-           FROM moved m FULL JOIN stated s ON s.payer_id = m.owner_id AND s.currency = m.currency
+               SELECT payer_id, CASE WHEN is_subsidy THEN 'subsidy' ELSE 'held' END AS kind, currency,
+                      sum(amount) AS held, sum(captured) AS captured, sum(released) AS released
+               FROM billing_hold GROUP BY 1, 2, 3)
+           SELECT coalesce(owner_id, payer_id) AS owner, coalesce(m.kind, s.kind) AS kind, m.held, s.held AS stated_held,
+                  m.captured, s.captured AS stated_captured, m.released, s.released AS stated_released
+           FROM moved m FULL JOIN stated s ON s.payer_id = m.owner_id AND s.kind = m.kind AND s.currency = m.currency
            WHERE (coalesce(m.held, 0), coalesce(m.captured, 0), coalesce(m.released, 0))
                  <> (coalesce(s.held, 0), coalesce(s.captured, 0), coalesce(s.released, 0))""",
         (Mode.FULL,),

@@ -13,7 +13,8 @@ from billing.models import CREDITS, BillingTerms, CountryMargin, LedgerAccount, 
 
 @dataclass(frozen=True)
 class Balance:
-    """``available`` can be spent now (credit included, negative = a debt); ``held`` is set aside for messages.
+    """``available`` can be spent now (credit included, negative = a debt); ``held`` is set aside for messages, the
+    account's own and those that it sells below its own price.
 
     ``credit_limit``: permanent and temporary credit. ``is_frozen``: a payment is disputed, nothing can be spent.
     """
@@ -58,14 +59,14 @@ def credits_of(account: Account) -> Balance:
 
 
 def _balance(account: Account, currency: str) -> Balance:
-    kinds = [LedgerAccount.Kind.WALLET, LedgerAccount.Kind.HELD]
+    kinds = [LedgerAccount.Kind.WALLET, LedgerAccount.Kind.HELD, LedgerAccount.Kind.SUBSIDY]
     found = LedgerAccount.objects.filter(owner=account, kind__in=kinds, currency=currency)
     rows = {row.kind: row for row in found}
-    wallet, held = rows.get(LedgerAccount.Kind.WALLET), rows.get(LedgerAccount.Kind.HELD)
+    wallet = rows.pop(LedgerAccount.Kind.WALLET, None)
     credit = wallet.credit_limit + wallet.overdraft_limit if wallet else Decimal(0)
     return Balance(
         available=(wallet.balance if wallet else Decimal(0)) + credit,
-        held=held.balance if held else Decimal(0),
+        held=sum((row.balance for row in rows.values()), Decimal(0)),
         credit_limit=credit,
         currency=currency,
         is_frozen=wallet.is_frozen if wallet else False,

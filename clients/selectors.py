@@ -6,11 +6,11 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, Membership, User
-from billing.models import BillingTerms, LedgerAccount, LedgerEntry, LedgerTransaction, NoticeTerms
+from billing.models import BillingTerms, CreditLot, LedgerAccount, LedgerEntry, LedgerTransaction, NoticeTerms
 from billing.selectors import terms_of
 from clients.models import ClientDefaults
 from clients.payers import payer_of
@@ -25,10 +25,7 @@ SHOWN_AUDIT_ENTRIES = 50
 # moment of sending. Hardly anything waits longer than a week for the carrier.
 LONGEST_WAIT = timedelta(days=7)
 # What a parent earns of its clients: margins on messages and on credits transferred, less those of credits taken back.
-# The opposite signs are what it paid for credits itself.
-EARNED = Q(transaction__kind__in=[LedgerTransaction.Kind.CAPTURE, LedgerTransaction.Kind.CREDITS], amount__gt=0) | Q(
-    transaction__kind=LedgerTransaction.Kind.TAKEBACK, amount__lt=0
-)
+EARNING = (LedgerTransaction.Kind.CAPTURE, LedgerTransaction.Kind.CREDITS, LedgerTransaction.Kind.TAKEBACK)
 
 
 # --- The log-in --------------------------------------------------------------------------------------------------
@@ -166,17 +163,24 @@ def margin_this_month(viewer: Account, clients: list[int] | None = None) -> dict
     entries = (
         LedgerEntry.objects.filter(
             ledger_account__owner=viewer,
-            ledger_account__kind=LedgerAccount.Kind.WALLET,
+            # Margins below zero are paid out of what was set aside for them.
+            ledger_account__kind__in=[LedgerAccount.Kind.WALLET, LedgerAccount.Kind.SUBSIDY],
             ledger_account__currency=viewer.currency,
+            transaction__kind__in=EARNING,
             transaction__created_at__gte=start_of_month(viewer, timezone.now()),
         )
-        .filter(EARNED)
         .exclude(transaction__about=viewer)
+        .exclude(Exists(_paid_lots(viewer)))
     )
     if clients is not None:
         entries = entries.filter(transaction__about__path__overlap=clients)
     rows = entries.order_by().values_list(_child_key(viewer, "transaction__about__path")).annotate(sum=Sum("amount"))
     return dict(rows)
+
+
+def _paid_lots(viewer: Account) -> QuerySet[CreditLot]:
+    """Of an entry's movement: the credits that the viewer itself paid for, which is no margin."""
+    return CreditLot.objects.filter(transaction__reference=OuterRef("transaction__reference"), payer=viewer)
 
 
 @dataclass(frozen=True)

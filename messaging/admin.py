@@ -189,11 +189,14 @@ class BatchAdmin(ReadOnlyAdmin):
 
     @display(description="hold")
     def money(self, batch: Batch) -> str:
-        hold = Hold.objects.filter(batch_id=batch.pk).first()
-        if hold is None:
-            return "Nothing was held."
-        left = hold.amount - hold.captured - hold.released
-        return f"{hold} held, {hold.captured} captured, {hold.released} released, {left} open"
+        holds = Hold.objects.filter(batch_id=batch.pk).select_related("payer").order_by("is_subsidy", "pk")
+        return "; ".join(_in_words(hold) for hold in holds) or "Nothing was held."
+
+
+def _in_words(hold: Hold) -> str:
+    left = hold.amount - hold.captured - hold.released
+    whose = f"margin below zero of {hold.payer}" if hold.is_subsidy else f"{hold.payer}"
+    return f"{whose}: {hold} held, {hold.captured} captured, {hold.released} released, {left} open"
 
 
 def show_moment(moment: datetime) -> str:

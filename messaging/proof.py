@@ -17,8 +17,37 @@ PROOFS = (
                FROM messaging_message {{WHERE batch_id IN (SELECT batch_id FROM touched)}} GROUP BY batch_id)
            SELECT coalesce(h.batch_id, s.batch_id) AS batch, h.amount, s.amount AS messages, h.captured,
                   s.captured AS messages_captured, h.released, s.released AS messages_released
-           FROM (SELECT * FROM billing_hold {{WHERE batch_id IN (SELECT batch_id FROM touched)}}) h
+           FROM (SELECT * FROM billing_hold
+                 WHERE NOT is_subsidy {{AND batch_id IN (SELECT batch_id FROM touched)}}) h
            FULL JOIN summed s ON s.batch_id = h.batch_id
+           WHERE (h.amount, h.captured, h.released) IS DISTINCT FROM (s.amount, s.captured, s.released)""",
+    ),
+    Proof(
+        "every subsidy's hold, captures and releases equal the margins below zero of its batch's messages",
+        """WITH {{touched AS (
+               SELECT batch_id FROM messaging_message WHERE settlement_id = ANY(:transactions)
+               UNION SELECT batch_id FROM billing_hold WHERE created_at >= :since),}}
+           below_zero AS (
+               SELECT * FROM (
+                   SELECT q.id AS quote_id, (c.level ->> 0)::bigint AS owner_id,
+                          (c.level ->> 1)::numeric - lead((c.level ->> 1)::numeric) OVER line AS subsidy
+                   FROM billing_quote q, jsonb_array_elements(q.chain) WITH ORDINALITY AS c(level, n)
+                   WINDOW line AS (PARTITION BY q.id ORDER BY c.n)) s
+               WHERE s.subsidy > 0),
+           summed AS (
+               SELECT m.batch_id, b.owner_id, sum(m.parts * b.subsidy) AS amount,
+                      coalesce(sum(m.parts * b.subsidy) FILTER (WHERE settled_at IS NOT NULL AND sent_at IS NOT NULL), 0)
+                          AS captured,
+                      coalesce(sum(m.parts * b.subsidy) FILTER (WHERE settled_at IS NOT NULL AND sent_at IS NULL), 0)
+                          AS released
+               FROM messaging_message m JOIN below_zero b ON b.quote_id = m.quote_id
+               {{WHERE m.batch_id IN (SELECT batch_id FROM touched)}} GROUP BY 1, 2)
+           SELECT coalesce(h.batch_id, s.batch_id) AS batch, coalesce(h.payer_id, s.owner_id) AS account, h.amount,
+                  s.amount AS messages, h.captured, s.captured AS messages_captured, h.released,
+                  s.released AS messages_released
+           FROM (SELECT * FROM billing_hold
+                 WHERE is_subsidy {{AND batch_id IN (SELECT batch_id FROM touched)}}) h
+           FULL JOIN summed s ON s.batch_id = h.batch_id AND s.owner_id = h.payer_id
            WHERE (h.amount, h.captured, h.released) IS DISTINCT FROM (s.amount, s.captured, s.released)""",
     ),
     Proof(
@@ -55,7 +84,7 @@ PROOFS = (
                SELECT e.transaction_id, a.owner_id, sum(e.amount) AS earned
                FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
                JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id
-               WHERE t.kind = 'capture' AND a.kind = 'wallet' {{AND t.id = ANY(:transactions)}} GROUP BY 1, 2)
+               WHERE t.kind = 'capture' AND a.kind IN ('wallet', 'subsidy') {{AND t.id = ANY(:transactions)}} GROUP BY 1, 2)
            SELECT coalesce(x.transaction_id, b.transaction_id) AS transaction, coalesce(x.owner_id, b.owner_id) AS account,
                   x.earned AS by_quotes, b.earned AS booked
            FROM expected x FULL JOIN booked b ON b.transaction_id = x.transaction_id AND b.owner_id = x.owner_id

@@ -289,7 +289,7 @@ def money_of(batch: Batch, sight: Sight) -> BatchMoney | None:
     """The batch's money; None where the viewer may not see it or nothing was held."""
     if not sight.sees_price(batch.payer, batch.currency):
         return None
-    hold = Hold.objects.filter(batch_id=batch.pk).first()
+    hold = Hold.objects.filter(batch_id=batch.pk, is_subsidy=False).first()
     if hold is None:
         return None
     return BatchMoney(hold.amount, hold.captured, hold.released, hold.currency, batch.payer)

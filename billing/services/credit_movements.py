@@ -61,8 +61,9 @@ def pay_credits(
 ) -> LedgerTransaction | None:  # fmt: skip
     """Charge the chain's payer for credits (kind credits), or give it back what it paid (kind takeback).
 
-    Every account above it earns, or gives back, its margin, the platform the rest. None when they cost nothing.
-    Raises InsufficientFunds, WalletFrozen and DuplicateMovement.
+    Every account above it earns, or gives back, its margin (pays it where it is below zero), the platform the rest.
+    None when they cost nothing. Raises InsufficientFunds and WalletFrozen for the payer's wallet, SubsidyMissing for
+    one above, and DuplicateMovement.
     """
     times = quantity if kind == TxKind.CREDITS else -quantity
     payer, price = chain[-1]
@@ -75,5 +76,5 @@ def pay_credits(
         postings.append(Posting(books[owner, Kind.WALLET, currency], (below - own) * times))
     return post(
         kind=kind, key=f"{kind}-price:{key}", currency=currency, about=client, reference=reference, actor=actor,
-        description=f"{quantity:,} SMS credits", postings=postings,
+        description=f"{quantity:,} SMS credits", postings=postings, spender=books[payer, Kind.WALLET, currency],
     )  # fmt: skip

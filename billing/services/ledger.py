@@ -6,10 +6,11 @@ movements cannot deadlock; no call leaves the process while they are locked.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import Account, User
 from accounts.services.accounts import get_platform
-from billing.exceptions import BillingError, DuplicateMovement, InsufficientFunds, WalletFrozen
+from billing.exceptions import BillingError, DuplicateMovement, InsufficientFunds, SubsidyMissing, WalletFrozen
 from billing.models import Hold, LedgerAccount, LedgerTransaction
 
 Kind = LedgerAccount.Kind
@@ -67,11 +68,13 @@ def post(
     description: str = "",
     quantity: int | None = None,
     actor: User | None = None,
+    spender: int | None = None,
 ) -> LedgerTransaction:
     """Write one movement. ``key`` makes it happen once. Amounts of one ledger account are added up; zeros are left out.
 
-    Raises DuplicateMovement (nothing written), InsufficientFunds (a wallet would pass its floor, nothing written),
-    and ValueError for a movement that does not balance.
+    ``spender``: the one ledger account whose state the actor may know of. Raises, with nothing written,
+    DuplicateMovement, InsufficientFunds (a wallet would pass its floor), WalletFrozen, SubsidyMissing (either of the
+    two, in another wallet than the spender's), and ValueError for a movement that does not balance.
     """
     sums: defaultdict[int, Decimal] = defaultdict(Decimal)
     for posting in postings:
@@ -89,50 +92,61 @@ def post(
             cursor.execute(_POST, [*header.values(), *columns])
             row = cursor.fetchone()
     except IntegrityError as error:
-        reason = _explain(error, key, entries)
+        reason = _explain(error, key, entries, spender)
         if reason is None:
             raise
         raise reason from error
     return LedgerTransaction.from_db(connection.alias, ["id", *header], [row[0] if row else None, *header.values()])
 
 
-def _explain(error: IntegrityError, key: str, entries: list[tuple[int, Decimal]]) -> BillingError | None:
+def _explain(
+    error: IntegrityError, key: str, entries: list[tuple[int, Decimal]], spender: int | None = None
+) -> BillingError | None:
     """What the database refused, in the room's own words; None where it has none."""
     text = str(error)
     if "idempotency_key" in text:
         return DuplicateMovement(f"The movement {key} has been made already.")
     if "wallet_frozen" in text:
+        if spender and not LedgerAccount.objects.filter(pk=spender, is_frozen=True).exists():
+            return SubsidyMissing()
         return WalletFrozen("Nothing can be spent while a card payment is disputed.")
-    return _insufficient(entries) if "wallet_floor" in text else None
+    return _insufficient(entries, spender) if "wallet_floor" in text else None
 
 
-def _insufficient(entries: list[tuple[int, Decimal]]) -> InsufficientFunds:
+def _insufficient(entries: list[tuple[int, Decimal]], spender: int | None) -> BillingError:
     wallets = LedgerAccount.objects.in_bulk([account for account, _ in entries])
     for account, amount in entries:
         wallet = wallets[account]
         shortfall = -(wallet.balance + wallet.credit_limit + wallet.overdraft_limit + amount)
-        if wallet.kind in (Kind.WALLET, Kind.HELD) and amount < 0 and shortfall > 0:
+        if spender in (None, account) and wallet.kind in (Kind.WALLET, Kind.HELD) and amount < 0 and shortfall > 0:
             return InsufficientFunds(f"{shortfall.normalize():f} {wallet.currency} are missing.", shortfall)
-    return InsufficientFunds("The balance does not cover this.")
+    return SubsidyMissing() if spender else InsufficientFunds("The balance does not cover this.")
 
 
 # --- Holds: money set aside for a batch ----------------------------------------------------------------------------
 
 
-# As _POST, with the hold's own row: a hot wallet is locked for no longer than its last step and the commit.
+# As _POST, with the holds' own rows: a hot wallet is locked for no longer than its last step and the commit.
 _HOLD = """
-    WITH books AS (
-        SELECT id, CASE kind WHEN 'wallet' THEN -%(amount)s ELSE %(amount)s END AS amount FROM billing_ledgeraccount
-        WHERE owner_id = %(payer)s AND currency = %(currency)s AND kind IN ('wallet', 'held')),
+    WITH shares AS (
+        SELECT owner_id, amount, owner_id <> %(payer)s AS is_subsidy
+        FROM unnest(%(owners)s::bigint[], %(amounts)s::numeric[]) AS s(owner_id, amount)),
+    books AS (
+        SELECT a.id, CASE a.kind WHEN 'wallet' THEN -s.amount ELSE s.amount END AS amount
+        FROM shares s JOIN billing_ledgeraccount a ON a.owner_id = s.owner_id AND a.currency = %(currency)s
+            AND a.kind IN ('wallet', CASE WHEN s.is_subsidy THEN 'subsidy' ELSE 'held' END)),
     made AS (
-        INSERT INTO billing_hold (batch_id, account_id, payer_id, currency, amount, captured, released, created_at)
-        VALUES (%(batch)s, %(about)s, %(payer)s, %(currency)s, %(amount)s, 0, 0, now()) RETURNING id),
+        INSERT INTO billing_hold
+            (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
+        SELECT %(batch)s, %(about)s, owner_id, %(currency)s, amount, is_subsidy, 0, 0, now() FROM shares
+        RETURNING id, is_subsidy),
     header AS (
         INSERT INTO billing_ledgertransaction
             (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
         VALUES ('hold', %(key)s, %(currency)s, %(about)s, %(reference)s, '', %(quantity)s, %(actor)s) RETURNING id)
     INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
-    SELECT header.id, books.id, books.amount FROM header, books ORDER BY books.id RETURNING (SELECT id FROM made)
+    SELECT header.id, books.id, books.amount FROM header, books ORDER BY books.id
+    RETURNING (SELECT id FROM made WHERE NOT is_subsidy)
 """
 
 
@@ -146,45 +160,53 @@ def hold(
     quantity: int,
     actor: User | None,
     currency: str = "",
+    subsidies: Mapping[int, Decimal] = MappingProxyType({}),
 ) -> Hold:
-    """Set aside the whole price of a batch from its payer's wallet, or write nothing.
+    """Set aside the whole price of a batch in its payer's wallet, and every subsidy of it, or write nothing.
 
-    ``currency`` is CREDITS where ``amount`` counts credits, else the branch's money. Raises InsufficientFunds and
-    WalletFrozen.
+    ``currency`` is CREDITS where ``amount`` counts credits, else the branch's money. ``subsidies``: what accounts above
+    the payer owe of the batch because they sell below their own price (account id -> amount above zero).
+    Raises InsufficientFunds and WalletFrozen for the payer's wallet, SubsidyMissing for one above.
     """
     if payer.currency != account.currency:
         raise ValueError("a branch of the tree has one currency")
     currency = currency or payer.currency
     if not amount:
         return Hold.objects.create(batch_id=batch_id, account=account, payer=payer, currency=currency, amount=amount)
-    values = {
-        "batch": batch_id, "about": account.pk, "payer": payer.pk, "currency": currency, "amount": amount,
-        "reference": reference, "quantity": quantity, "actor": actor.pk if actor else None, "key": f"hold:{batch_id}",
+    owners = [payer.pk, *subsidies]
+    values: dict[str, Any] = {
+        "batch": batch_id, "about": account.pk, "payer": payer.pk, "currency": currency, "reference": reference,
+        "owners": owners, "amounts": [amount, *subsidies.values()],
+        "quantity": quantity, "actor": actor.pk if actor else None, "key": f"hold:{batch_id}",
     }  # fmt: skip
     made = _hold_at_once(values)
     if made is None:  # the payer's first hold: its ledger accounts are still to be opened
-        for kind in (Kind.WALLET, Kind.HELD):
-            open_account(payer, kind, currency)
+        _open_books({(pk, kind, currency) for pk in owners for kind in _books_of_hold(pk == payer.pk)})
         made = _hold_at_once(values)
     names = ["id", "batch_id", "account_id", "payer_id", "currency", "amount"]
     return Hold.from_db(connection.alias, names, [made, batch_id, account.pk, payer.pk, currency, amount])
 
 
-def _hold_at_once(values: dict[str, Any]) -> int | None:
-    """Hold, header and both entries in one statement; returns the hold's id.
+def _books_of_hold(is_payer: bool) -> tuple[str, str]:
+    return Kind.WALLET.value, Kind.HELD.value if is_payer else Kind.SUBSIDY.value
 
-    None, with nothing written, when the payer lacks a ledger account. Raises InsufficientFunds and WalletFrozen.
+
+def _hold_at_once(values: dict[str, Any]) -> int | None:
+    """Holds, header and entries in one statement; returns the payer's hold's id.
+
+    None, with nothing written, when a ledger account is missing. Raises as ``hold``.
     """
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_HOLD, values)
             rows = cursor.fetchall()
-            if len(rows) != 2:
+            if len(rows) != 2 * len(values["owners"]):
                 transaction.set_rollback(True)
                 return None
     except IntegrityError as error:
         wallet = LedgerAccount.objects.get(owner=values["payer"], kind=Kind.WALLET, currency=values["currency"])
-        reason = _explain(error, values["key"], [(wallet.pk, -values["amount"])])
+        spender = wallet.pk if len(values["owners"]) > 1 else None
+        reason = _explain(error, values["key"], [(wallet.pk, -values["amounts"][0])], spender)
         if reason is None:
             raise
         raise reason from error
@@ -193,9 +215,10 @@ def _hold_at_once(values: dict[str, Any]) -> int | None:
 
 @dataclass
 class Settlement:
-    """What a chunk of messages settles of one batch's hold: sums over these messages, in the payer's currency."""
+    """What a chunk of messages settles of one batch's holds: sums over these messages, in the payer's currency."""
 
     batch_id: UUID
+    payer_id: int
     reference: str
     captured: Decimal = Decimal(0)
     captured_count: int = 0
@@ -203,6 +226,15 @@ class Settlement:
     released_count: int = 0
     # What each account above the payer earns of ``captured``; the rest is the platform's.
     earnings: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    # What each account above that sells below its own price pays, or gets back of what it set aside.
+    subsidies: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    subsidies_released: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+    def holds(self) -> Iterator[tuple[UUID, int, Decimal, Decimal]]:
+        """(batch, wallet's owner, captured, released) of each of its holds."""
+        yield self.batch_id, self.payer_id, self.captured, self.released
+        for owner in sorted({*self.subsidies, *self.subsidies_released}):
+            yield self.batch_id, owner, self.subsidies[owner], self.subsidies_released[owner]
 
 
 @dataclass(frozen=True)
@@ -225,9 +257,9 @@ def settle(*, key: str, settlements: list[Settlement]) -> dict[UUID, Settled]:
     # An account's terms may have changed between two of its batches, so payer and currency are a batch's own.
     groups: defaultdict[_Side, list[Settlement]] = defaultdict(list)
     for one in settlements:
-        found = holds[one.batch_id]
+        found = holds[one.batch_id, one.payer_id]
         groups[_Side(found.account, found.payer, found.currency)].append(one)
-    books = _lock_books(groups, {pk for one in settlements for pk in one.earnings})
+    books = _lock_books(groups)
     settled: dict[UUID, Settled] = {}
     for side, group in groups.items():
         ids = Settled(_capture(key, side, group, books), _release(key, side, group, books))
@@ -247,18 +279,20 @@ class _Side:
         return f"{self.account.pk}:{self.payer.pk}:{self.currency}:{chunk}"
 
 
-def _move_holds(settlements: list[Settlement]) -> dict[UUID, Hold]:
+def _move_holds(settlements: list[Settlement]) -> dict[tuple[UUID, int], Hold]:
     """Lock the batches' holds in the order of their keys and count the settled sums in."""
+    moved = [row for one in settlements for row in one.holds()]
     batch_ids = [one.batch_id for one in settlements]
     holds = Hold.objects.filter(batch_id__in=batch_ids).order_by("pk").select_for_update(of=("self",))
-    found = {hold.batch_id: hold for hold in holds.select_related("account", "payer")}
-    if len(found) != len(settlements):
-        raise ValueError("each settlement needs a hold of its own")
+    found = {(hold.batch_id, hold.payer_id): hold for hold in holds.select_related("account", "payer")}
+    if not found.keys() >= {row[:2] for row in moved}:
+        raise ValueError("each settlement needs holds of its own")
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE billing_hold h SET captured = captured + s.c, released = released + s.r"
-            " FROM unnest(%s::uuid[], %s::numeric[], %s::numeric[]) AS s(b, c, r) WHERE h.batch_id = s.b",
-            [batch_ids, [one.captured for one in settlements], [one.released for one in settlements]],
+            " FROM unnest(%s::uuid[], %s::bigint[], %s::numeric[], %s::numeric[]) AS s(b, p, c, r)"
+            " WHERE h.batch_id = s.b AND h.payer_id = s.p",
+            [list(column) for column in zip(*moved, strict=True)],
         )
     return found
 
@@ -267,18 +301,17 @@ Books = dict[tuple[int, str, str], int]  # (owner's id, kind, currency) -> ledge
 PLATFORM = 0  # stands for the platform's id in Books
 
 
-def _lock_books(sides: Iterable[_Side], earners: set[int]) -> Books:
+def _lock_books(groups: Mapping[_Side, list[Settlement]]) -> Books:
     """Lock every ledger account that the chunk moves, once and in the order of ids, before the first entry."""
     platform = get_platform()
-    wanted = {
-        (owner.pk, kind.value, side.currency)
-        for side in sides
-        for owner, kind in ((side.payer, Kind.WALLET), (side.payer, Kind.HELD), (platform, Kind.REVENUE))
-    }
-    wanted |= {
-        (pk, Kind.WALLET.value, currency)
-        for pk, currency in Account.objects.filter(pk__in=earners).values_list("pk", "currency")
-    }
+    wanted: set[tuple[int, str, str]] = set()
+    for side, group in groups.items():
+        currency = side.currency
+        wanted |= {(side.payer.pk, Kind.WALLET.value, currency), (side.payer.pk, Kind.HELD.value, currency)}
+        wanted |= {(platform.pk, Kind.REVENUE.value, currency)}
+        wanted |= {(pk, Kind.WALLET.value, currency) for one in group for pk in one.earnings}
+        subsidised = {pk for one in group for pk in (*one.subsidies, *one.subsidies_released)}
+        wanted |= {(pk, kind, currency) for pk in subsidised for kind in _books_of_hold(is_payer=False)}
     books = _open_books(wanted)
     lock_accounts(books.values())
     return books | {
@@ -307,12 +340,15 @@ def _capture(key: str, side: _Side, group: list[Settlement], books: Books) -> in
     if not captured:
         return None
     earned = [(pk, amount) for one in group for pk, amount in one.earnings.items()]
-    revenue = captured - sum((amount for _, amount in earned), Decimal(0))
+    subsidies = [(pk, amount) for one in group for pk, amount in one.subsidies.items()]
+    revenue = captured + sum((amount for _, amount in subsidies), Decimal(0))
+    revenue -= sum((amount for _, amount in earned), Decimal(0))
     return post(
         kind=TxKind.CAPTURE, key=f"capture:{side.key(key)}", currency=side.currency, about=side.account,
         reference=_common_reference(group), quantity=sum(one.captured_count for one in group),
         postings=[
             Posting(books[side.payer.pk, Kind.HELD, side.currency], -captured),
+            *(Posting(books[pk, Kind.SUBSIDY, side.currency], -amount) for pk, amount in subsidies),
             *(Posting(books[pk, Kind.WALLET, side.currency], amount) for pk, amount in earned),
             Posting(books[PLATFORM, Kind.REVENUE, side.currency], revenue),
         ],
@@ -323,12 +359,18 @@ def _release(key: str, side: _Side, group: list[Settlement], books: Books) -> in
     released = sum((one.released for one in group), Decimal(0))
     if not released:
         return None
+    back = [(side.payer.pk, Kind.HELD, released)]
+    back += [(pk, Kind.SUBSIDY, amount) for one in group for pk, amount in one.subsidies_released.items()]
     return post(
         kind=TxKind.RELEASE, key=f"release:{side.key(key)}", currency=side.currency, about=side.account,
         reference=_common_reference(group), quantity=sum(one.released_count for one in group),
         postings=[
-            Posting(books[side.payer.pk, Kind.HELD, side.currency], -released),
-            Posting(books[side.payer.pk, Kind.WALLET, side.currency], released),
+            posting
+            for owner, kind, amount in back
+            for posting in (
+                Posting(books[owner, kind, side.currency], -amount),
+                Posting(books[owner, Kind.WALLET, side.currency], amount),
+            )
         ],
     ).pk  # fmt: skip
 

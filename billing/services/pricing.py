@@ -159,6 +159,7 @@ class PriceList:
         for terms in self._line:
             if chain:  # the platform's direct child pays the rate itself
                 price += self._margin(terms, country)
+                self._check_paid(price, terms, country)
             chain.append((terms.account_id, price))
             if terms.account_id == self.payer.pk:
                 break
@@ -166,6 +167,11 @@ class PriceList:
         if self.payer.pk != self.account.pk:
             display = price + self._line[len(chain) - 1].display_margin
         return UnitPrice(prefix, country, tuple(chain), display)
+
+    def _check_paid(self, price: Decimal, terms: BillingTerms, country: str) -> None:
+        """A margin below zero may sell at a loss, never for nothing. Raises NoPrice."""
+        if price <= 0 and self._margin(terms, country) < 0:
+            raise NoPrice("No price for this destination; ask whoever manages the account to set one.")
 
     def save_quotes(self, prices: list[UnitPrice]) -> dict[str, Quote]:
         """Store these prices as immutable quotes (once each, whoever comes first); returns them by prefix."""

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import InsufficientFunds, TermsChanged, WalletFrozen
+from billing.exceptions import InsufficientFunds, SubsidyMissing, TermsChanged, WalletFrozen
 from billing.models import Quote
 from billing.services import ledger
 from billing.wording import money_text
@@ -21,6 +21,7 @@ _COPY_MESSAGES = (
     "COPY messaging_message (batch_id, account_id, payer_id, route_id, quote_id, recipient, sender, parts, price,"
     " display_price, message_class, priority, state) FROM STDIN"
 )
+STOPPED = "Sending is stopped for this account. Ask whoever manages it."  # the reason is another account's affair
 _COPY_EXCLUSIONS = "COPY messaging_exclusion (batch_id, value, reason, detail) FROM STDIN"
 
 
@@ -43,8 +44,8 @@ def accept_batch(
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
     that nobody pays more than was shown. ``recipients`` and ``limit`` as in plan_batch.
 
-    Raises SendingError: what plan_batch raises, NothingToSend, PriceChanged, NotEnoughMoney, and
-    SendingNotAllowed while the payer's wallet is frozen.
+    Raises SendingError: what plan_batch raises, NothingToSend, PriceChanged, NotEnoughMoney, and SendingNotAllowed
+    while the payer's wallet is frozen or an account above cannot cover its margin below zero.
     """
     earlier = _find_batch(account, idempotency_key)
     if earlier is not None:
@@ -57,6 +58,8 @@ def accept_batch(
         raise _not_enough(plan, error.shortfall) from error
     except WalletFrozen as error:
         raise _frozen(plan, error) from error
+    except SubsidyMissing as error:
+        raise SendingNotAllowed(STOPPED) from error
     except TermsChanged as error:
         raise PriceChanged(str(error)) from error
     except IntegrityError as error:
@@ -108,7 +111,7 @@ def _not_enough(plan: Plan, shortfall: Decimal) -> NotEnoughMoney:
 def _frozen(plan: Plan, error: WalletFrozen) -> SendingNotAllowed:
     """The payer's dispute is its own affair: who does not pay is told no reason."""
     own = plan.payer == plan.account
-    return SendingNotAllowed(str(error) if own else "Sending is stopped for this account. Ask whoever manages it.")
+    return SendingNotAllowed(str(error) if own else STOPPED)
 
 
 @transaction.atomic
@@ -129,7 +132,7 @@ def _write_batch(plan: Plan, *, actor: User | None, door: str, message_class: in
     audit.record(account=plan.account, actor=actor, action="batch.accepted", subject=batch.code)
     ledger.hold(
         batch_id=batch.pk, account=plan.account, payer=plan.payer, amount=plan.total, reference=batch.code,
-        quantity=plan.message_count, actor=actor, currency=plan.currency,
+        quantity=plan.message_count, actor=actor, currency=plan.currency, subsidies=plan.subsidies,
     )  # fmt: skip
     plan.prices.check_payer()
     for route_id in sorted({recipient.route_id for recipient in plan.recipients}):

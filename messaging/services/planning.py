@@ -1,7 +1,7 @@
 """What sending a text would do and cost, without doing it: the preview and the first half of accepting a batch."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -138,6 +138,17 @@ class Plan:
     def total(self) -> Decimal:
         """What accepting the batch would hold, exactly."""
         return sum((row.total for row in self.destinations), Decimal(0))
+
+    @property
+    def subsidies(self) -> dict[int, Decimal]:
+        """What accepting the batch would hold of accounts above the payer that sell below their own price."""
+        found: defaultdict[int, Decimal] = defaultdict(Decimal)
+        prices = {recipient.price.prefix: recipient.price for recipient in self.recipients}
+        for row in self.destinations:
+            for owner, margin in prices[row.prefix].earnings().items():
+                if margin < 0:
+                    found[owner] -= margin * self.parts * row.count
+        return dict(found)
 
     @property
     def currency(self) -> str:

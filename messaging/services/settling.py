@@ -76,8 +76,8 @@ def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()
 def settle_waiting(limit: int) -> int:
     """Settle what waits, up to about ``limit`` messages; returns how many.
 
-    A batch whose books are wrong, or whose seller cannot pay for a margin below zero, is left out, loudly, so that it
-    does not keep all others from being settled; it is tried again next time.
+    A batch whose books are wrong is left out, loudly, so that it does not keep all others from being settled; it is
+    tried again next time.
     """
     total, broken = 0, list[UUID]()
     while total < limit:
@@ -112,18 +112,21 @@ def _find_broken(known: tuple[UUID, ...]) -> UUID | None:
 def _sum_up(lines: list[_Line]) -> list[Settlement]:
     """One settlement per batch, with what every account above the payer earns on the captured parts."""
     quotes = Quote.objects.in_bulk({line.quote_id for line in lines})
-    codes = dict(Batch.objects.filter(pk__in={line.batch_id for line in lines}).values_list("pk", "code"))
-    settlements = {batch_id: Settlement(batch_id, code) for batch_id, code in codes.items()}
+    batches = Batch.objects.filter(pk__in={line.batch_id for line in lines}).values_list("pk", "payer", "code")
+    settlements = {pk: Settlement(pk, payer, code) for pk, payer, code in batches}
     for line in lines:
-        one = settlements[line.batch_id]
+        one, margins = settlements[line.batch_id], _margins(quotes[line.quote_id])
         if line.was_sent:
             one.captured += line.price
             one.captured_count += line.messages
-            for owner, margin in _margins(quotes[line.quote_id]):
-                one.earnings[owner] += margin * line.parts
         else:
             one.released += line.price
             one.released_count += line.messages
+        for owner, margin in margins:
+            if margin < 0:
+                (one.subsidies if line.was_sent else one.subsidies_released)[owner] -= margin * line.parts
+            elif line.was_sent:
+                one.earnings[owner] += margin * line.parts
     return [settlements[batch_id] for batch_id in sorted(settlements)]
 
 

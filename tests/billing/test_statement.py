@@ -30,7 +30,7 @@ def send(client: Member, reseller: Member, *, price: str, captured: str, margin:
         quantity=3, actor=client.user,
     )  # fmt: skip
     settlement = Settlement(
-        batch_id=batch, reference="BATCH1", captured=D(captured), captured_count=2,
+        batch_id=batch, payer_id=client.account.pk, reference="BATCH1", captured=D(captured), captured_count=2,
         released=D(price) - D(captured), released_count=1,
     )  # fmt: skip
     settlement.earnings[reseller.account.pk] = D(margin)

@@ -78,7 +78,7 @@ FORGED = {
         "every batch's hold, captures and releases equal the sums over its messages",
     },
     "UPDATE billing_hold SET captured = captured + 0.01, released = released - 0.01": {
-        "holds equal their movements, payer by payer",
+        "holds equal their movements, wallet by wallet",
         "every batch's hold, captures and releases equal the sums over its messages",
     },
     "UPDATE billing_topup SET state = 'paid', paid_at = now()": {
@@ -97,6 +97,10 @@ FORGED = {
     },
     "UPDATE billing_quote SET chain = jsonb_set(chain, '{0,1}', '\"0.04\"') WHERE country = 'AU'": {
         "what every account above the payer earned equals its margins in the quotes",
+    },
+    "UPDATE billing_quote SET chain = jsonb_set(chain, '{0,1}', '\"0.99\"') WHERE country = 'AU'": {
+        "what every account above the payer earned equals its margins in the quotes",
+        "every subsidy's hold, captures and releases equal the margins below zero of its batch's messages",
     },
     "UPDATE billing_ledgertransaction SET quantity = 9 WHERE kind = 'capture'": {
         "every settlement's amount and count equal its messages",
@@ -134,7 +138,7 @@ def test_the_incremental_run_covers_what_is_new_and_goes_on_from_the_proven_bala
     since, verdicts = check_ledger(SINCE)
     assert since.ok
     assert since.transactions >= 3
-    assert "holds equal their movements, payer by payer" not in {verdict.name for verdict in verdicts}
+    assert "holds equal their movements, wallet by wallet" not in {verdict.name for verdict in verdicts}
     wallet = LedgerMark.objects.get(ledger_account__kind="wallet", ledger_account__owner=client_member.account)
     assert wallet.balance == wallet.ledger_account.balance
 

@@ -44,7 +44,7 @@ def earn(payer: Account, captured: str, earnings: dict[Account, str]) -> None:
         actor=None,
     )  # fmt: skip
     settlement = ledger.Settlement(
-        batch_id=batch_id, reference=f"B{number}", captured=Decimal(captured), captured_count=1,
+        batch_id=batch_id, payer_id=payer.pk, reference=f"B{number}", captured=Decimal(captured), captured_count=1,
         earnings=defaultdict(Decimal, {owner.pk: Decimal(amount) for owner, amount in earnings.items()}),
     )  # fmt: skip
     ledger.settle(key=f"test-{number}", settlements=[settlement])

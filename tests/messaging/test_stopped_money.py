@@ -1,17 +1,15 @@
-"""Money that cannot move: a frozen wallet refuses to send, an account that must pay for a margin below zero waits."""
+"""Money that cannot move: a frozen wallet refuses to send."""
 
 from decimal import Decimal
 
 import pytest
-from django.core.management import call_command
 
-from billing.models import BillingTerms, LedgerAccount
+from billing.models import LedgerAccount
 from billing.selectors import balance_of
 from messaging.exceptions import SendingNotAllowed
 from messaging.models import Batch, Message
-from messaging.services.settling import settle_waiting
-from tests.cast import Member, fund, make_client, make_reseller
-from tests.messaging.rows import accept, settle_as
+from tests.cast import Member
+from tests.messaging.rows import accept
 
 D = Decimal
 
@@ -37,25 +35,3 @@ def test_a_client_whose_parent_pays_hears_nothing_of_its_parents_dispute(
         accept(billed_member)
     assert str(refusal.value) == "Sending is stopped for this account. Ask whoever manages it."
     assert not Batch.objects.exists()
-
-
-def test_a_parent_that_cannot_pay_for_its_margin_below_zero_keeps_nobody_else_from_settling(platform: object) -> None:
-    """The client pays 0.03 for what costs its parent 0.05: 0.02 a part are the parent's, which has nothing."""
-    parent = make_reseller("Poor")
-    cheap = make_client(parent, "Cheap")
-    BillingTerms.objects.filter(account=cheap.account).update(sms_margin=D("-0.02"))
-    other = make_client(make_reseller("Rich"), "Other")
-    for member in (cheap, other):
-        fund(member, "1")
-        settle_as(accept(member), "sent")
-
-    assert settle_waiting(100) == 1
-    assert (balance_of(other.account).available, balance_of(other.account).held) == (D("0.93"), D(0))
-    assert (balance_of(cheap.account).available, balance_of(cheap.account).held) == (D("0.97"), D("0.03"))
-    assert balance_of(parent.account).available == D(0)
-
-    fund(parent, "5")
-    assert settle_waiting(100) == 1
-    assert balance_of(cheap.account).held == D(0)
-    assert balance_of(parent.account).available == D("4.98")
-    call_command("verify_ledger")
