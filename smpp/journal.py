@@ -1,11 +1,14 @@
-"""The simulator's memory: an append-only file of what it accepted, which receipts it owes and which were acknowledged.
+"""The simulator's memory: an append-only file of what it accepted, which receipts it owes and which were acknowledged,
+and of the texts that its phones sent.
 
 One JSON object a line, written before the answer that promises it goes out, so that a simulator killed at any moment
-owes exactly the receipts of what it accepted:
+owes exactly the receipts of what it accepted, and the texts that nobody took yet:
 
     {"event": "accepted", "id": …, "at": …, "source": …, "destination": …, "payload": hex, …}
     {"event": "receipt", "id": …, "number": 1, "due": seconds since 1970, "status": "DELIVRD", "error": "000"}
     {"event": "acknowledged", "id": …, "number": 1, "at": …}
+    {"event": "texted", "id": …, "number": 1, "at": …, "source": a phone, "destination": a virtual number, …}
+    {"event": "taken", "id": …, "number": 1, "at": …}
 """
 
 import fcntl
@@ -15,12 +18,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from smpp.text import decode_payload
 
 FILE_NAME: Final = "journal.jsonl"
 MAX_OCTETS: Final = 256 * 1024 * 1024  # a longer journal that owes nothing is set aside at the next start
+TAIL_OCTETS: Final = 1024 * 1024
 _ENCODE: Final = json.JSONEncoder(check_circular=False).encode
 
 
@@ -64,6 +68,32 @@ class DueReceipt:
         return self.id, self.number
 
 
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """One part of a text from a phone to a virtual number; `number` counts from 1, `at` is in seconds since 1970."""
+
+    id: str
+    number: int
+    at: float
+    source: str
+    destination: str
+    data_coding: int
+    esm_class: int
+    payload: bytes
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What names this part in the journal."""
+        return self.id, self.number
+
+
+class Owed(NamedTuple):
+    """What a simulator has to deliver when it starts again."""
+
+    receipts: list[tuple[Accepted, DueReceipt]]
+    texts: list[TextPart]
+
+
 @dataclass(slots=True)
 class JournalContents:
     """Everything a journal says, in the order it happened."""
@@ -71,6 +101,8 @@ class JournalContents:
     accepted: list[Accepted] = field(default_factory=list)
     receipts: list[DueReceipt] = field(default_factory=list)
     acknowledged: set[tuple[str, int]] = field(default_factory=set)
+    texted: list[TextPart] = field(default_factory=list)
+    taken: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def outstanding(self) -> list[DueReceipt]:
@@ -92,8 +124,12 @@ def read_journal(path: Path | str) -> JournalContents:
             contents.accepted.append(_accepted(fields))
         elif event == "receipt":
             contents.receipts.append(DueReceipt(**fields))
-        else:
+        elif event == "acknowledged":
             contents.acknowledged.add((fields["id"], fields["number"]))
+        elif event == "texted":
+            contents.texted.append(_text_part(fields))
+        else:
+            contents.taken.add((fields["id"], fields["number"]))
     return contents
 
 
@@ -113,24 +149,45 @@ class Journal:
             raise JournalBusy(f"Another simulator already uses {self.path}; give this one its own --state.") from None
         self._drop_torn_line()
 
-    def outstanding(self) -> list[tuple[Accepted, DueReceipt]]:
-        """Find the receipts still owed; holds only those in memory, however long the journal is."""
+    def outstanding(self) -> Owed:
+        """Find what is still to be delivered; holds only that in memory, however long the journal is."""
         owed: dict[tuple[str, int], DueReceipt] = {}
+        texts: dict[tuple[str, int], TextPart] = {}
         for event, fields in _events(self.path):
             if event == "receipt":
                 receipt = DueReceipt(**fields)
                 owed[receipt.key] = receipt
             elif event == "acknowledged":
                 owed.pop((fields["id"], fields["number"]), None)
+            elif event == "texted":
+                part = _text_part(fields)
+                texts[part.key] = part
+            elif event == "taken":
+                texts.pop((fields["id"], fields["number"]), None)
         wanted = {receipt.id for receipt in owed.values()}
         entries = {
             fields["id"]: _accepted(fields)
             for event, fields in _events(self.path)
             if event == "accepted" and fields["id"] in wanted
         }
-        if not owed and self.path.stat().st_size > MAX_OCTETS:
+        if not owed and not texts and self.path.stat().st_size > MAX_OCTETS:
             self._set_aside()
-        return [(entries[receipt.id], receipt) for receipt in owed.values()]
+        return Owed([(entries[receipt.id], receipt) for receipt in owed.values()], list(texts.values()))
+
+    def latest(self) -> Iterator[Accepted | TextPart]:
+        """The parts, to and from phones, that stand in the journal's last mebibyte."""
+        with self.path.open("rb") as lines:
+            lines.seek(max(0, os.fstat(self._file).st_size - TAIL_OCTETS))
+            for line in lines:
+                try:
+                    fields = json.loads(line)
+                except ValueError:  # the line in whose middle the last mebibyte begins
+                    continue
+                event = fields.pop("event")
+                if event == "accepted":
+                    yield _accepted(fields)
+                elif event == "texted":
+                    yield _text_part(fields)
 
     def accepted(self, entry: Accepted) -> None:
         """Note an accepted submit."""
@@ -161,6 +218,24 @@ class Journal:
     def acknowledged(self, receipt: DueReceipt, at: float) -> None:
         """Note that a receipt needs no more delivery."""
         self._note("acknowledged", {"id": receipt.id, "number": receipt.number, "at": at})
+
+    def texted(self, part: TextPart) -> None:
+        """Note a part that a phone sent."""
+        fields = {
+            "id": part.id,
+            "number": part.number,
+            "at": part.at,
+            "source": part.source,
+            "destination": part.destination,
+            "data_coding": part.data_coding,
+            "esm_class": part.esm_class,
+            "payload": part.payload.hex(),
+        }
+        self._note("texted", fields)
+
+    def taken(self, part: TextPart, at: float) -> None:
+        """Note that a phone's part needs no more delivery."""
+        self._note("taken", {"id": part.id, "number": part.number, "at": at})
 
     def flush(self) -> None:
         """Hand everything noted to the operating system, from where killing this process cannot take it back."""
@@ -216,3 +291,7 @@ def _events(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _accepted(fields: dict[str, Any]) -> Accepted:
     return Accepted(**fields | {"payload": bytes.fromhex(fields["payload"])})
+
+
+def _text_part(fields: dict[str, Any]) -> TextPart:
+    return TextPart(**fields | {"payload": bytes.fromhex(fields["payload"])})

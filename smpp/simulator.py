@@ -8,6 +8,8 @@ part is treated so by itself. In process:
     read_journal(tmp_path).accepted
 
 or as a process of its own, which prints the port it listens on: `python -m smpp.simulator --port 0 --state DIR`.
+
+Its phones show what they received and text virtual numbers: `carrier.phones`, `carrier.text(…)`, or smpp.control.
 """
 
 import argparse
@@ -21,16 +23,19 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from smpp.behaviours import BEHAVIOURS, Behaviour, behaviour_for, describe
+from smpp.control import ControlPort
 from smpp.journal import Accepted, DueReceipt, Journal, JournalBusy, read_journal
 from smpp.link import logger
 from smpp.pdu import BindRequest, PduError, Status, Submit, SubmitAnswer
+from smpp.phones import Phones
 from smpp.receipts import Receipt, ReceiptStatus, format_receipt
 from smpp.server import ServerSession, SmppServer
+from smpp.texting import Texting
 
 __all__ = ["BEHAVIOURS", "JournalBusy", "Simulator", "add_arguments", "describe", "read_journal", "serve"]
 
@@ -39,44 +44,11 @@ HOLD_SECONDS: Final = 5.0  # how long 0007 waits for its receipt to be acknowled
 MAX_THROTTLED: Final = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What happens to a part. `receipts` are (status, error code, seconds or None for the usual delay)."""
-
-    summary: str
-    receipts: tuple[tuple[ReceiptStatus, str, float | None], ...] = ((ReceiptStatus.DELIVERED, "000", None),)
-    refusal: int = 0
-    throttles: int = 0
-    receipt_first: bool = False
-
-
-NORMAL: Final = Behaviour("accepted, and delivered within a second")
-BEHAVIOURS: Final = {
-    "0001": Behaviour("submit refused with ESME_RSUBMITFAIL", (), refusal=Status.ESME_RSUBMITFAIL),
-    "0002": Behaviour("accepted, then undelivered (UNDELIV, err 001)", ((ReceiptStatus.UNDELIVERABLE, "001", None),)),
-    "0003": Behaviour("accepted, then expired (EXPIRED, err 002)", ((ReceiptStatus.EXPIRED, "002", None),)),
-    "0004": Behaviour("accepted, receipt (DELIVRD) after 20 seconds", ((ReceiptStatus.DELIVERED, "000", 20.0),)),
-    "0005": Behaviour("accepted, never a receipt", ()),
-    "0006": Behaviour("throttled at first (ESME_RTHROTTLED twice), then accepted and delivered", throttles=2),
-    "0007": Behaviour("receipt (DELIVRD) before the submit response", receipt_first=True),
-    "0008": Behaviour(
-        "accepted, receipt (DELIVRD) twice",
-        ((ReceiptStatus.DELIVERED, "000", None), (ReceiptStatus.DELIVERED, "000", None)),
-    ),
-}
-
-
-def describe() -> str:
-    """List the behaviours for help texts, one a line."""
-    lines = [f"  {digits}  {behaviour.summary}" for digits, behaviour in BEHAVIOURS.items()]
-    return "\n".join(["What the last four digits of the recipient do:", *lines, f"  other {NORMAL.summary}"])
-
-
 class Simulator:
     """The carrier. Any number of binds; receipts go to any receiver or transceiver and are repeated until acknowledged.
 
     `state` is the journal's directory (None: nothing survives). `receipt_delay` in seconds; `rate` in submits a second,
-    above which ESME_RTHROTTLED is answered. `port` 0 takes a free one.
+    above which ESME_RTHROTTLED is answered. `port` 0 takes a free one; `control_port` None opens none (smpp.control).
     """
 
     def __init__(
@@ -90,13 +62,14 @@ class Simulator:
         receipt_delay: float = 0.3,
         rate: float | None = None,
         retry_seconds: float = 1.0,
+        control_port: int | None = None,
     ) -> None:
         self._server = SmppServer(
             host,
             port,
             authenticate=self._authenticate,
             on_submit=self._take,
-            on_bound=lambda session: self._wake.set(),
+            on_bound=lambda session: self._bound(),
             system_id="simulator",
             deliver_window=500,
         )
@@ -120,11 +93,24 @@ class Simulator:
         self._wake = asyncio.Event()
         self._courier: asyncio.Task[None] | None = None
         self.accepted_count = 0
+        self.phones = Phones()
+        self._texting = Texting(
+            self.phones,
+            lambda: self._receiver(self._system_id),
+            retry_seconds=retry_seconds,
+            commit_soon=self._commit_soon,
+        )
+        self._control = None if control_port is None else ControlPort(control_port, self.phones, self._texting)
 
     @property
     def port(self) -> int:
         """The port it listens on."""
         return self._server.port
+
+    @property
+    def control_port(self) -> int:
+        """The port on which it takes commands, 0 for none."""
+        return self._control.port if self._control else 0
 
     @property
     def sessions(self) -> list[ServerSession]:
@@ -134,20 +120,33 @@ class Simulator:
     async def start(self) -> None:
         """Take up what the journal says is owed, and listen; raises JournalBusy, OSError when the port is taken."""
         if self._state is not None:
-            self._journal = Journal(self._state)
-            for entry, receipt in self._journal.outstanding():
-                self._owe(entry, receipt)
+            self._journal = self._texting.journal = Journal(self._state)
+            self._take_up(self._journal)
         try:
             await self._server.start()
+            if self._control is not None:
+                await self._control.start()
         except OSError:
+            await self._server.stop(drain_seconds=0)
             self._close_journal()
             raise
         self._courier = asyncio.get_running_loop().create_task(self._deliver_receipts())
+
+    def _take_up(self, journal: Journal) -> None:
+        """Go on where an earlier run ended: owe what it owed, and show on the phones what they showed."""
+        owed = journal.outstanding()
+        for entry, receipt in owed.receipts:
+            self._owe(entry, receipt)
+        self._texting.take_up(owed.texts)
+        if self._control is not None:
+            self.phones.restore(journal.latest(), {part.id for part in owed.texts})
 
     async def stop(self) -> None:
         """Unbind everybody and close; what is owed stays in the journal."""
         if self._courier is not None:
             self._courier.cancel()
+        if self._control is not None:
+            self._control.stop()
         await self._server.stop(drain_seconds=1.0)
         self._close_journal()
 
@@ -158,10 +157,18 @@ class Simulator:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def text(self, phone: str, number: str, text: str) -> str:
+        """Let a phone text a virtual number (smpp.texting.Texting.send); returns the text's id."""
+        return self._texting.send(phone, number, text)
+
     def _close_journal(self) -> None:
         if self._journal is not None:
             self._journal.close()
-            self._journal = None
+            self._journal = self._texting.journal = None
+
+    def _bound(self) -> None:
+        self._wake.set()
+        self._texting.send_ready()
 
     async def _authenticate(self, request: BindRequest) -> int:
         if request.system_id != self._system_id:
@@ -173,7 +180,7 @@ class Simulator:
 
     def _take(self, session: ServerSession, submit: Submit) -> "asyncio.Future[SubmitAnswer]":
         future: asyncio.Future[SubmitAnswer] = asyncio.get_running_loop().create_future()
-        behaviour = BEHAVIOURS.get(submit.destination[-4:], NORMAL)
+        behaviour = behaviour_for(submit.destination)
         if status := self._refusal(session.system_id, submit, behaviour):
             future.set_result(SubmitAnswer(status))
             return future
@@ -249,6 +256,8 @@ class Simulator:
         for future, entry, receipts, receipt_first in batch:
             for receipt in receipts:
                 self._owe(entry, receipt)
+            if self._control is not None:
+                self.phones.receive(entry)
             if receipt_first and receipts:
                 self._held[entry.id] = future
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self._answer_held, entry.id)
@@ -331,6 +340,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--password", default="simulator", help="with which password (default %(default)s)")
     parser.add_argument("--receipt-delay", type=float, default=0.3, help="seconds to a usual receipt (%(default)s)")
     parser.add_argument("--rate", type=float, help="submits a second above which ESME_RTHROTTLED is answered")
+    parser.add_argument(
+        "--control-port", type=int, help="port on 127.0.0.1 for the handset page, 0 for a free one; none unless given"
+    )
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -346,9 +358,12 @@ async def serve(options: argparse.Namespace) -> None:
         password=options.password,
         receipt_delay=options.receipt_delay,
         rate=options.rate,
+        control_port=options.control_port,
     )
     async with carrier:
         sys.stdout.write(f"SMSC simulator listening on {options.host}:{carrier.port} for {options.system_id}\n")
+        if carrier.control_port:
+            sys.stdout.write(f"Control port of the phones: 127.0.0.1:{carrier.control_port}\n")
         sys.stdout.flush()
         await stop.wait()
 
