@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.services import audit
 from billing.gateways import stripe
 from billing.models import Dispute, TopUp
-from billing.services import ledger
+from billing.services import card_movements, ledger
 from billing.services.receipts import queue_dispute_mail
 from billing.services.refunds import PaymentUnknown
 
@@ -79,13 +79,13 @@ def _has_open(topup: TopUp) -> bool:
 
 def _withdraw(dispute: Dispute, topup: TopUp) -> None:
     if dispute.withdrawn_transaction_id is None:
-        dispute.withdrawn_transaction = ledger.card_dispute(
+        dispute.withdrawn_transaction = card_movements.card_dispute(
             account=topup.account, amount=dispute.amount, dispute_id=dispute.gateway_id, topup_code=topup.code
         )
 
 
 def _give_back(dispute: Dispute, topup: TopUp) -> None:
     if dispute.returned_transaction_id is None:
-        dispute.returned_transaction = ledger.card_dispute_won(
+        dispute.returned_transaction = card_movements.card_dispute_won(
             account=topup.account, amount=dispute.amount, dispute_id=dispute.gateway_id, topup_code=topup.code
         )

@@ -20,7 +20,7 @@ from billing.gateways import stripe
 from billing.gateways.exceptions import GatewayError, GatewayMisconfigured, GatewayUnavailable
 from billing.gateways.money import to_minor_units
 from billing.models import Refund, TopUp
-from billing.services import ledger
+from billing.services import card_movements
 from billing.services.receipts import queue_refund_mail
 from billing.wording import money_text
 
@@ -78,7 +78,7 @@ def _locked(code: str) -> TopUp:
 def _book(refund: Refund, *, key: str, actor: User | None) -> None:
     """Debit the wallet, count the refund into its payment and note it. The top-up is locked."""
     topup = refund.topup
-    refund.transaction = ledger.card_refund(
+    refund.transaction = card_movements.card_refund(
         account=topup.account, amount=refund.amount, key=key, topup_code=topup.code, reason=refund.reason, actor=actor
     )
     refund.save(update_fields=["transaction"])
@@ -158,7 +158,7 @@ def _fail(topup_code: str, code: str, problem: str, told: stripe.RefundState | N
     if refund.state == Refund.State.FAILED:
         return
     if refund.transaction_id is not None:
-        refund.returned_transaction = ledger.card_refund_failed(
+        refund.returned_transaction = card_movements.card_refund_failed(
             account=topup.account, amount=refund.amount, key=refund.code, topup_code=topup.code
         )
         TopUp.objects.filter(pk=topup.pk).update(refunded=F("refunded") - refund.amount)

@@ -23,7 +23,7 @@ from billing.exceptions import NotAllowed
 from billing.gateways import stripe
 from billing.gateways.exceptions import GatewayError, GatewayRefused
 from billing.models import BillingTerms, SavedCard, TopUp
-from billing.services import ledger
+from billing.services import card_movements
 from billing.services.receipts import queue_receipt
 from billing.services.topup_limits import CHECKOUT_LIFETIME, check_amount
 from billing.services.trials import close_trial_by_payment, lock_terms_of_topup
@@ -201,7 +201,7 @@ def settle_payment(payment: Payment) -> str:
 
 
 def _credit(topup: TopUp, payment: Payment) -> None:
-    topup.transaction = ledger.credit_card_payment(
+    topup.transaction = card_movements.credit_card_payment(
         account=topup.account, amount=topup.amount, topup_code=topup.code, actor=topup.created_by
     )
     topup.state, topup.paid_at = TopUp.State.PAID, payment.paid_at

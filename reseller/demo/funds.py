@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from accounts.models import User
 from billing.models import BillingTerms, TopUp
-from billing.services import ledger
+from billing.services import card_movements, ledger
 from billing.services.credits import take_back_credits, transfer_credits
 from billing.services.notices import set_notices
 from reseller.demo.people import Person
@@ -60,7 +60,7 @@ class Purse:
             state=TopUp.State.PAID, card="Visa 4242", created_by=self._person.user,
             created_at=paid_at - timedelta(minutes=1), paid_at=paid_at, expires_at=paid_at + timedelta(minutes=34),
         )  # fmt: skip
-        topup.transaction = ledger.credit_card_payment(
+        topup.transaction = card_movements.credit_card_payment(
             account=topup.account, amount=amount, topup_code=topup.code, actor=self._person.user
         )
         topup.save()

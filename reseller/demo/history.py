@@ -154,7 +154,7 @@ def _move_money(sales: list[_Sale], people: dict[str, Person], now: datetime) ->
 
 def _settlement(sale: _Sale) -> Settlement:
     """What became of the batch's money: what the carrier took is captured, the rest is given back."""
-    settlement = Settlement(sale.batch.id, sale.batch.code)
+    settlement = Settlement(sale.batch.id, sale.batch.payer_id, sale.batch.code)
     for message, price in zip(sale.plan.messages, sale.prices, strict=True):
         amount = price.price * sale.segments.parts
         if message.sent_at is None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing.models import BillingTerms, LedgerTransaction, TopUp
 from billing.selectors import balance_of, credits_of
-from billing.services import ledger, topups
+from billing.services import card_movements, ledger, topups
 from billing.services.credits import take_back_credits, transfer_credits
 from billing.services.topup_limits import room_of
 from billing.services.trials import grant_trial_credit
@@ -163,10 +163,10 @@ def refund(reseller: Member) -> Member:
     client = card_client(reseller)
     topup = pay(client, "20")
     for key, value in (("one", D(5)), ("two", D(15))):
-        ledger.card_refund(
+        card_movements.card_refund(
             account=client.account, amount=value, key=key, topup_code=topup.code, reason="asked for", actor=None
         )
-    ledger.card_refund_failed(account=client.account, amount=D(15), key="two", topup_code=topup.code)
+    card_movements.card_refund_failed(account=client.account, amount=D(15), key="two", topup_code=topup.code)
     assert available(client) == D(15)
     return client
 
@@ -176,12 +176,12 @@ def dispute(reseller: Member) -> Member:
     topup = pay(client, "20")
     send(client)
     told: dict[str, Any] = {"account": client.account, "amount": D(20), "topup_code": topup.code}
-    ledger.card_dispute(**told, dispute_id="dp_1")
+    card_movements.card_dispute(**told, dispute_id="dp_1")
     ledger.set_frozen(client.account, lambda: True)
     assert available(client) == D("-1.26")
     with pytest.raises((SendingNotAllowed, NotEnoughMoney)):
         accept(client, [AU])
-    ledger.card_dispute_won(**told, dispute_id="dp_1")
+    card_movements.card_dispute_won(**told, dispute_id="dp_1")
     ledger.set_frozen(client.account, lambda: False)
     assert available(client) == D("18.74")
     return client

@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from billing.models import LedgerEntry, LedgerTransaction
-from billing.services import ledger
+from billing.services import card_movements, ledger
 from billing.statements import wallet_id
 from messaging import movements
 from messaging.keyset import Cursor
@@ -93,7 +93,7 @@ def test_a_manual_payment_shows_its_reason_and_who_booked_it(client_member: Memb
 
 
 def test_a_card_payment_leads_to_its_receipt(client_member: Member, log_in: LogIn) -> None:
-    made = ledger.credit_card_payment(
+    made = card_movements.credit_card_payment(
         account=client_member.account, amount=D(20), topup_code="TOPUP12345", actor=client_member.user
     )
     text = page(log_in, client_member, made).content.decode()
