@@ -160,6 +160,7 @@ CELERY_TASK_ROUTES = {
     "messaging.tasks.settle_*": {"queue": "settle"},
     "messaging.tasks.apply_*": {"queue": "settle"},
     "billing.tasks.*": {"queue": "billing"},
+    "virtual_numbers.tasks.*": {"queue": "billing"},
 }
 CELERY_TIMEZONE = "UTC"
 # Declared here and copied into the database by the scheduler; staff may change the copies in the admin. (It knows
@@ -189,6 +190,9 @@ CELERY_BEAT_SCHEDULE = {
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
     "partitions": {"task": "messaging.tasks.ensure_partitions", "schedule": 6 * 60 * 60},
+    "renew-numbers": {"task": "virtual_numbers.tasks.renew_numbers", "schedule": 60, "options": {"expire_seconds": 60}},
+    "number-quarantines": {"task": "virtual_numbers.tasks.end_quarantines", "schedule": 60 * 60},
+    "renewal-notices": {"task": "billing.tasks.send_renewal_notices", "schedule": 15 * 60},
     "verify-ledger": {"task": "messaging.tasks.verify_ledger", "schedule": crontab(hour="2", minute="30")},
     "verify-ledger-since": {"task": "messaging.tasks.verify_ledger", "schedule": 60 * 60, "args": ["since"]},
 }
@@ -314,11 +318,18 @@ STRIPE_API_BASE = env.str("STRIPE_API_BASE", "")
 
 # --- Product settings --------------------------------------------------------------------------------------------
 KEYWORD_PLATFORM_SHARE = Decimal(env.str("KEYWORD_PLATFORM_SHARE", "0.20"))
+# Days that a number or keyword whose renewal is not paid goes on working, then stands still, then it ends.
+RENEWAL_GRACE_DAYS = env.int("RENEWAL_GRACE_DAYS", 7)
+RENEWAL_SUSPENDED_DAYS = env.int("RENEWAL_SUSPENDED_DAYS", 7)
+# Days after its release until a number can be leased again.
+NUMBER_QUARANTINE_DAYS = env.int("NUMBER_QUARANTINE_DAYS", 30)
 MAX_WEB_RECIPIENTS = 10_000
 # A list far over that limit must still reach the form, which names the limit; beyond this the answer is a bare 400.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # bytes
 SIMULATOR_HOST = env.str("SIMULATOR_HOST", "127.0.0.1")
 SIMULATOR_PORT = env.int("SIMULATOR_PORT", 2775)
+# Where the simulator's phones can be asked (on this machine); 0 = nowhere, and then there is no handset page.
+SIMULATOR_CONTROL_PORT = env.int("SIMULATOR_CONTROL_PORT", 0)
 
 # --- Logs --------------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", "INFO")

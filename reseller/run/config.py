@@ -24,18 +24,24 @@ class Config:
     port: int
     double_port: int
     simulator_port: int
+    control_port: int
     verbose: bool
     environ: Mapping[str, str]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Config":
-        """Read LOCAL_DIR, PORT, STRIPE_DOUBLE_PORT, SIMULATOR_PORT and VERBOSE; raises StartError on nonsense."""
+        """Read LOCAL_DIR, PORT, STRIPE_DOUBLE_PORT, SIMULATOR_PORT, SIMULATOR_CONTROL_PORT and VERBOSE.
+
+        Raises StartError on nonsense.
+        """
         port = _port(environ, "PORT", 8000)
+        simulator_port = _port(environ, "SIMULATOR_PORT", 2775)
         return cls(
             local_dir=Path(environ.get("LOCAL_DIR") or BASE_DIR / ".local").resolve(),
             port=port,
             double_port=_port(environ, "STRIPE_DOUBLE_PORT", port + 1),
-            simulator_port=_port(environ, "SIMULATOR_PORT", 2775),
+            simulator_port=simulator_port,
+            control_port=_port(environ, "SIMULATOR_CONTROL_PORT", simulator_port + 1),
             verbose=environ.get("VERBOSE", "") not in {"", "0"},
             environ=dict(environ),  # as it was: the run adds its own settings to the process' environment
         )
@@ -72,6 +78,7 @@ class Config:
             wanted.append(("STRIPE_DOUBLE_PORT", self.double_port, "the Stripe double"))
         if self.is_development:
             wanted.append(("SIMULATOR_PORT", self.simulator_port, "the SMSC simulator"))
+            wanted.append(("SIMULATOR_CONTROL_PORT", self.control_port, "the simulator's phones"))
         for variable, port, purpose in wanted:
             if _is_taken(port):
                 raise StartError(
@@ -94,6 +101,7 @@ class Config:
         if self.is_development:
             # A mail is a file that a newcomer can read; the path is absolute, hence the fourth slash.
             own |= self._secrets() | {"EMAIL_URL": f"filemail:///{self.local_dir / 'mail'}"}
+            own["SIMULATOR_CONTROL_PORT"] = str(self.control_port)
         if self.has_stripe_double:
             own |= {"STRIPE_SECRET_KEY": "sk_test_local_double", "STRIPE_API_BASE": f"http://{HOST}:{self.double_port}"}
         return {name: self.environ.get(name) or value for name, value in own.items()}

@@ -44,7 +44,8 @@ def portal_services(config: Config, environment: Mapping[str, str]) -> list[Serv
     commands["beat"] = ["-m", "celery", "--quiet", "-A", "reseller", "beat", "--loglevel", "WARNING", "--pidfile", ""]
     commands["connectors"] = ["manage.py", "run_connectors"]
     if config.is_development:
-        commands["simulator"] = ["manage.py", "run_simulator", "--state", str(config.local_dir / "simulator")]
+        state, control_port = str(config.local_dir / "simulator"), str(config.control_port)
+        commands["simulator"] = ["manage.py", "run_simulator", "--state", state, "--control-port", control_port]
     if config.has_stripe_double:
         state = str(config.local_dir / "stripe-double.json")
         commands["stripe-double"] = [

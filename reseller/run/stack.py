@@ -73,6 +73,7 @@ class Stack:
             "PORT": str(self.port),
             "STRIPE_DOUBLE_PORT": str(free_port()),
             "SIMULATOR_PORT": str(free_port()),
+            "SIMULATOR_CONTROL_PORT": str(free_port()),
         }
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(

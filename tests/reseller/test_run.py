@@ -28,9 +28,12 @@ def _run(local_dir, **environment):
     return subprocess.run(command, env=env | environment, cwd=BASE_DIR, capture_output=True, text=True, timeout=30)
 
 
-@pytest.mark.parametrize("variable", ["PORT", "STRIPE_DOUBLE_PORT", "SIMULATOR_PORT"])
+PORTS = ("PORT", "STRIPE_DOUBLE_PORT", "SIMULATOR_PORT", "SIMULATOR_CONTROL_PORT")
+
+
+@pytest.mark.parametrize("variable", PORTS)
 def test_a_taken_port_is_one_sentence(tmp_path, variable):
-    ports = {name: str(free_port()) for name in ("PORT", "STRIPE_DOUBLE_PORT", "SIMULATOR_PORT")}
+    ports = {name: str(free_port()) for name in PORTS}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports[variable] = str(taken.getsockname()[1])
         result = _run(tmp_path, **ports)
