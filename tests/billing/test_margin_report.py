@@ -10,14 +10,15 @@ import pytest
 from django.db.models import Sum
 from django.urls import reverse
 
-from billing.models import CountryMargin, LedgerEntry
+from billing.models import CountryMargin, CreditLot, LedgerEntry
 from billing.statements import Period, wallet_id
 from messaging.margins import margin_report
 from messaging.models import Message
 from messaging.services.settling import settle_waiting
+from tests.billing.credits import give, make_credits_client, take
 from tests.billing.test_statement import today
 from tests.cast import LogIn, Member, fund, make_client
-from tests.messaging.rows import AU, AU_DEAR, NZ, accept, settle_as
+from tests.messaging.rows import AU, AU_DEAR, NZ, accept, settle_as, words
 
 D = Decimal
 
@@ -45,6 +46,19 @@ def mixed(reseller: Member, client_member: Member, billed_member: Member) -> Mem
     return middle
 
 
+@pytest.fixture
+def with_credits(mixed: Member) -> Member:
+    """Besides: the middle one transfers 300 credits to a client at 0.07, takes 120 back, and that client sends."""
+    fund(mixed, "50")
+    child = make_credits_client(mixed, "Credits")
+    give(child, 200)
+    give(child, 100)
+    settle_as(accept(child, [AU, AU_DEAR], text="a" * 200), "sent")
+    settle_waiting(100)
+    take(child, 120)
+    return mixed
+
+
 def captured(member: Member) -> Decimal:
     entries = LedgerEntry.objects.filter(ledger_account=wallet_id(member.account), transaction__kind="capture")
     return entries.aggregate(total=Sum("amount"))["total"] or D(0)
@@ -58,6 +72,46 @@ def test_the_report_equals_the_ledger_at_every_level(mixed: Member, reseller: Me
             assert sum(earned.margin for _, earned in grouped) == captured(member)
             assert sum(earned.messages for _, earned in grouped) == report.total.messages
     assert margin_report(client_member.account, today()).rows == []
+
+
+def earned_on_credits(member: Member) -> Decimal:
+    """Its entries for credits that another account paid for."""
+    entries = LedgerEntry.objects.filter(
+        ledger_account=wallet_id(member.account), transaction__kind__in=["credits", "takeback"]
+    )
+    return sum((entry.amount for entry in entries if not paid_for(member, entry)), D(0))
+
+
+def paid_for(member: Member, entry: LedgerEntry) -> bool:
+    lots = CreditLot.objects.filter(transaction__reference=entry.transaction.reference)
+    return lots.get().payer == member.account
+
+
+def test_margins_on_credits_are_in_it_less_those_taken_back(with_credits: Member, reseller: Member) -> None:
+    report = margin_report(reseller.account, today())
+    # 300 transferred less 120 taken back, at 0.07 for the middle one and 0.05 for the reseller.
+    earned = dict(report.by_client())["Middle"]
+    assert (earned.credits, earned.messages, earned.parts) == (180, 3, 5)
+    assert earned_on_credits(reseller) == D("3.60")
+    assert earned.margin == D("0.060014") + D("3.60")
+    assert report.total.margin == captured(reseller) + earned_on_credits(reseller)
+    for grouped in (report.by_client(), report.by_country(), report.by_day()):
+        assert sum(one.margin for _, one in grouped) == report.total.margin
+        assert sum(one.credits for _, one in grouped) == 180
+    # The middle one paid for the credits itself: no margin of its own.
+    own = margin_report(with_credits.account, today())
+    assert (own.total.credits, own.total.margin) == (0, captured(with_credits))
+
+
+def test_credits_stand_in_the_files_and_on_the_page(with_credits: Member, reseller: Member, log_in: LogIn) -> None:
+    browser: Any = log_in(reseller.user)
+    text = b"".join(browser.get(reverse("messaging:margins-csv")).streaming_content).decode("utf-8-sig")
+    *rows, total = csv.DictReader(io.StringIO(text))
+    assert sum(int(row["SMS credits"]) for row in rows) == int(total["SMS credits"]) == 180
+    assert sum(D(row["Your margin"]) for row in rows) == captured(reseller) + earned_on_credits(reseller)
+    page = words(browser.get(reverse("messaging:margins")).content.decode())
+    assert "SMS credits Client's price" in page
+    assert "SMS credits to the day on which they were transferred or taken back" in page
 
 
 def test_each_client_and_country_has_its_own_sums(mixed: Member, reseller: Member) -> None:
@@ -83,7 +137,7 @@ def test_files_add_up_to_the_ledger(mixed: Member, reseller: Member, log_in: Log
     assert sum(D(row["Your margin"]) for row in rows) == D(total["Your margin"]) == captured(reseller)
     content = b"".join(browser.get(reverse("messaging:margins-xlsx")).streaming_content)
     _, *cells, last = openpyxl.load_workbook(io.BytesIO(content))["Margins"].values
-    assert sum(D(repr(row[7])) for row in cells) == D(repr(last[7])) == captured(reseller)
+    assert sum(D(repr(row[8])) for row in cells) == D(repr(last[8])) == captured(reseller)
 
 
 def test_the_page_shows_the_sums_and_is_for_parents_with_money(
