@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cached_property
 
 from django.core import signing
-from django.db.models import QuerySet, Sum
+from django.db.models import QuerySet, Subquery, Sum
 
 from accounts.models import Account, Membership
 from billing.models import CREDITS, LedgerAccount, LedgerEntry, LedgerTransaction
@@ -93,87 +94,98 @@ class Sums:
 
 def wallet_id(account: Account, currency: str = "") -> int:
     """The ledger account of the account's wallet in ``currency`` (its own by default); 0 while it has none."""
-    wallets = LedgerAccount.objects.filter(
-        owner=account, kind=LedgerAccount.Kind.WALLET, currency=currency or account.currency
-    )
-    return wallets.values_list("pk", flat=True).first() or 0
+    return _wallets(account, currency).values_list("pk", flat=True).first() or 0
 
 
-def entries_of(account: Account, period: Period, kind: str = "", currency: str = "") -> QuerySet[LedgerEntry]:
-    """The wallet's entries of the period's movements, of one kind or all, in no order."""
-    begin, end = period.bounds(account)
-    # The wallet's id itself, not a join: so the planner reads the one index that has its entries in order.
-    entries = LedgerEntry.objects.filter(
-        ledger_account=wallet_id(account, currency),
-        transaction__created_at__gte=begin,
-        transaction__created_at__lt=end,
-    )
-    if kind and kind not in _OF_A_BATCH:
+def _wallets(account: Account, currency: str = "") -> QuerySet[LedgerAccount]:
+    kind, currency = LedgerAccount.Kind.WALLET, currency or account.currency
+    return LedgerAccount.objects.filter(owner=account, kind=kind, currency=currency)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """The movements of an account's wallet in a period; ``currency`` is its own by default.
+
+    Where they are is looked up once, so one object serves a whole page.
+    """
+
+    account: Account
+    period: Period
+    currency: str = ""
+
+    def entries(self, kind: str = "") -> QuerySet[LedgerEntry]:
+        """The wallet's entries of the period's movements, of one kind or all, in no order."""
+        begin, end = self.period.bounds(self.account)
+        entries = self._nearby.filter(transaction__created_at__gte=begin, transaction__created_at__lt=end)
+        if not kind:
+            return entries
+        if kind in _OF_A_BATCH:
+            return entries.filter(transaction__kind=kind)
         # Few among millions: found by their own index (movement_of_payment), not by walking the wallet.
-        branch = list(Account.objects.below(account).values_list("pk", flat=True))
-        payments = LedgerTransaction.objects.filter(about__in=[account.pk, *branch], kind=kind)
-        entries = entries.filter(transaction__in=payments.exclude(kind__in=_OF_A_BATCH))
-    elif kind:
-        entries = entries.filter(transaction__kind=kind)
-    return _between(entries, begin, end)
+        branch = list(Account.objects.below(self.account).values_list("pk", flat=True))
+        payments = LedgerTransaction.objects.filter(about__in=[self.account.pk, *branch], kind=kind)
+        return entries.filter(transaction__in=payments.exclude(kind__in=_OF_A_BATCH))
 
+    @cached_property
+    def is_summed_at_once(self) -> bool:
+        """Whether the period is short enough for its totals to be worked out with every page."""
+        # By ids alone: the index of the wallet's entries answers without reading one of them.
+        return not self._nearby.order_by("-pk").values_list("pk")[SUMMED_AT_ONCE : SUMMED_AT_ONCE + 1]
 
-def is_summed_at_once(account: Account, period: Period, currency: str = "") -> bool:
-    """Whether the period is short enough for its totals to be worked out with every page."""
-    # By ids alone: the index of the wallet's entries answers without reading one of them.
-    entries = LedgerEntry.objects.filter(ledger_account=wallet_id(account, currency)).order_by("-pk")
-    found = _between(entries, *period.bounds(account)).values_list("pk")
-    return not found[SUMMED_AT_ONCE : SUMMED_AT_ONCE + 1]
+    def sums(self) -> Sums:
+        """Totals of the period's movements, in one query."""
+        rows = self.entries().order_by()
+        total = defaultdict(Decimal, rows.values_list("transaction__kind").annotate(total=Sum("amount")))
+        known = (*_OF_A_BATCH, *_TO_CLIENTS)
+        return Sums(
+            added=sum((amount for kind, amount in total.items() if kind not in known), Decimal(0)),
+            messages=-(total[Kind.HOLD] + total[Kind.RELEASE]),
+            margins=total[Kind.CAPTURE],
+            clients=sum((total[kind] for kind in _TO_CLIENTS), Decimal(0)),
+        )
 
+    def page(self, kind: str = "", *, before: str = "", after: str = "") -> Page:
+        """The page of movements older than ``before`` or newer than ``after``, by default the newest.
 
-def sums_of(account: Account, period: Period, currency: str = "") -> Sums:
-    """Totals of the period's movements, in one query."""
-    rows = entries_of(account, period, currency=currency).order_by()
-    total = defaultdict(Decimal, rows.values_list("transaction__kind").annotate(total=Sum("amount")))
-    known = (*_OF_A_BATCH, *_TO_CLIENTS)
-    return Sums(
-        added=sum((amount for kind, amount in total.items() if kind not in known), Decimal(0)),
-        messages=-(total[Kind.HOLD] + total[Kind.RELEASE]),
-        margins=total[Kind.CAPTURE],
-        clients=sum((total[kind] for kind in _TO_CLIENTS), Decimal(0)),
-    )
+        Keyset paging: page 1,000 costs what page 1 costs. A cursor that is not ours is read as none.
+        """
+        entries = with_movements(self.entries(kind))
+        upper, lower = _read_cursor(before), _read_cursor(after)
+        if lower is not None:
+            found = list(reversed(entries.filter(pk__gt=lower).order_by("pk")[: PAGE_SIZE + 1]))
+            has_newer, rows, has_older = len(found) > PAGE_SIZE, found[-PAGE_SIZE:], True
+        else:
+            found = list((entries.filter(pk__lt=upper) if upper else entries).order_by("-pk")[: PAGE_SIZE + 1])
+            has_newer, rows, has_older = upper is not None, found[:PAGE_SIZE], len(found) > PAGE_SIZE
+        return Page(
+            lines=lines_of(self.account, rows),
+            newer=_cursor(rows[0]) if rows and has_newer else "",
+            older=_cursor(rows[-1]) if rows and has_older else "",
+        )
 
+    @cached_property
+    def _nearby(self) -> QuerySet[LedgerEntry]:
+        """The wallet's entries among which all of the period are, and few others.
 
-def page_of(
-    account: Account, period: Period, kind: str = "", *, before: str = "", after: str = "", currency: str = ""
-) -> Page:
-    """The page of movements older than ``before`` or newer than ``after``, by default the newest.
-
-    Keyset paging: page 1,000 costs what page 1 costs. A cursor that is not ours is read as none.
-    """
-    entries = with_movements(entries_of(account, period, kind, currency))
-    upper, lower = _read_cursor(before), _read_cursor(after)
-    if lower is not None:
-        found = list(reversed(entries.filter(pk__gt=lower).order_by("pk")[: PAGE_SIZE + 1]))
-        has_newer, rows, has_older = len(found) > PAGE_SIZE, found[-PAGE_SIZE:], True
-    else:
-        found = list((entries.filter(pk__lt=upper) if upper else entries).order_by("-pk")[: PAGE_SIZE + 1])
-        has_newer, rows, has_older = upper is not None, found[:PAGE_SIZE], len(found) > PAGE_SIZE
-    return Page(
-        lines=lines_of(account, rows),
-        newer=_cursor(rows[0]) if rows and has_newer else "",
-        older=_cursor(rows[-1]) if rows and has_older else "",
-    )
-
-
-def _between(entries: QuerySet[LedgerEntry], begin: datetime, end: datetime) -> QuerySet[LedgerEntry]:
-    """Bound the entries' ids too, so that a period long ago is found by the index instead of by walking back to it.
-
-    Ids are given in the order of time, at the latest LONGEST_TRANSACTION after the time that a movement bears.
-    """
-    by_time = LedgerEntry.objects.values_list("pk", flat=True)
-    before = by_time.filter(transaction__created_at__lt=begin - LONGEST_TRANSACTION)
-    after = by_time.filter(transaction__created_at__gte=end + LONGEST_TRANSACTION)
-    if lower := before.order_by("-transaction__created_at").first():
-        entries = entries.filter(pk__gt=lower)
-    if upper := after.order_by("transaction__created_at").first():
-        entries = entries.filter(pk__lt=upper)
-    return entries
+        Bounded by ids, so that a period long ago is found by the index instead of by walking back to it. Ids are given
+        in the order of time, at the latest LONGEST_TRANSACTION after the time that a movement bears.
+        """
+        begin, end = self.period.bounds(self.account)
+        before = LedgerEntry.objects.filter(transaction__created_at__lt=begin - LONGEST_TRANSACTION)
+        after = LedgerEntry.objects.filter(transaction__created_at__gte=end + LONGEST_TRANSACTION)
+        wallets = _wallets(self.account, self.currency).annotate(
+            last_before=Subquery(before.order_by("-transaction__created_at").values("pk")[:1]),
+            first_after=Subquery(after.order_by("transaction__created_at").values("pk")[:1]),
+        )
+        row = wallets.values_list("pk", "last_before", "first_after").first()
+        if row is None:
+            return LedgerEntry.objects.none()
+        wallet, last_before, first_after = row
+        # The wallet's id itself, not a join: so the planner reads the one index that has its entries in order.
+        entries = LedgerEntry.objects.filter(ledger_account=wallet)
+        if last_before:
+            entries = entries.filter(pk__gt=last_before)
+        return entries.filter(pk__lt=first_after) if first_after else entries
 
 
 def _cursor(entry: LedgerEntry) -> str:

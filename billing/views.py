@@ -24,7 +24,7 @@ from billing.models import CREDITS, BillingTerms, TopUp
 from billing.services.payment_events import record_event
 from billing.services.topup_limits import room_of
 from billing.services.topups import cancel_topup, pay_with_card, start_topup
-from billing.statements import is_summed_at_once, page_of, sums_of
+from billing.statements import Statement
 
 # Seconds after which the waiting page says that it takes longer than usual.
 PATIENCE = 60
@@ -106,15 +106,16 @@ def _statement(request: TenantRequest, currency: str = "") -> dict[str, Any]:
     filters = {"first": period.first.isoformat(), "last": period.last.isoformat(), "kind": kind}
     if not form.is_valid():  # what was typed stays in its field, beside what is wrong with it
         filters |= {name: value for name in filters if (value := request.GET.get(name, ""))}
+    statement = Statement(account, period, currency)
     # Adding up a million movements takes seconds, so somebody has to ask for it.
-    is_summed = "totals" in request.GET or is_summed_at_once(account, period, currency)
+    is_summed = "totals" in request.GET or statement.is_summed_at_once
     return {
         "form": form,
         "filters": filters,
         "is_filtered": bool(request.GET),
         "period": period,
-        "page": page_of(account, period, kind, currency=currency, **cursors),
-        "sums": sums_of(account, period, currency) if is_summed else None,
+        "page": statement.page(kind, **cursors),
+        "sums": statement.sums() if is_summed else None,
     }
 
 

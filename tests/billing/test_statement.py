@@ -9,7 +9,7 @@ from django.utils import timezone
 from billing import statements
 from billing.services import ledger
 from billing.services.ledger import Settlement
-from billing.statements import Period, page_of, sums_of
+from billing.statements import Period, Statement
 from tests.cast import Member, check_now, fund, make_client
 from tests.conftest import CommittedDatabase
 
@@ -40,7 +40,7 @@ def send(client: Member, reseller: Member, *, price: str, captured: str, margin:
 
 def test_each_line_has_its_amount_and_the_balance_after_it(reseller: Member, client_member: Member) -> None:
     send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
-    lines = page_of(client_member.account, today()).lines
+    lines = Statement(client_member.account, today()).page().lines
     assert [(line.title, line.entry.amount, line.entry.balance_after) for line in lines] == [
         ("Given back for messages not sent", D("0.07"), D("9.86")),
         ("Set aside for messages", D("-0.21"), D("9.79")),
@@ -52,7 +52,7 @@ def test_each_line_has_its_amount_and_the_balance_after_it(reseller: Member, cli
 
 def test_a_parent_sees_its_margin_and_nothing_of_the_clients_wallet(reseller: Member, client_member: Member) -> None:
     send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
-    lines = page_of(reseller.account, today()).lines
+    lines = Statement(reseller.account, today()).page().lines
     assert [(line.title, line.entry.amount, line.note) for line in lines] == [
         ("Margin on a client's messages", D("0.04"), "Client · 2 messages"),
         ("Payment received", D("100"), "test money"),
@@ -61,15 +61,15 @@ def test_a_parent_sees_its_margin_and_nothing_of_the_clients_wallet(reseller: Me
 
 def test_sums_tell_payments_messages_and_margins_apart(reseller: Member, client_member: Member) -> None:
     send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
-    assert sums_of(client_member.account, today()) == statements.Sums(D(10), D("0.14"), D(0))
-    assert sums_of(reseller.account, today()) == statements.Sums(D(100), D(0), D("0.04"))
+    assert Statement(client_member.account, today()).sums() == statements.Sums(D(10), D("0.14"), D(0))
+    assert Statement(reseller.account, today()).sums() == statements.Sums(D(100), D(0), D("0.04"))
     long_ago = Period(date(2020, 1, 1), date(2020, 1, 31))
-    assert sums_of(client_member.account, long_ago) == statements.Sums(D(0), D(0), D(0))
+    assert Statement(client_member.account, long_ago).sums() == statements.Sums(D(0), D(0), D(0))
 
 
 def test_the_kind_filters_and_keeps_the_balance_of_the_moment(reseller: Member, client_member: Member) -> None:
     send(client_member, reseller, price="0.21", captured="0.14", margin="0.04")
-    (line,) = page_of(client_member.account, today(), "hold").lines
+    (line,) = Statement(client_member.account, today()).page("hold").lines
     assert (line.entry.amount, line.entry.balance_after) == (D("-0.21"), D("9.79"))
 
 
@@ -82,26 +82,26 @@ def test_paging_forth_and_back_shows_every_line_once(client_member: Member, monk
     monkeypatch.setattr(statements, "PAGE_SIZE", 3)
     for number in range(7):
         fund(client_member, "1", key=f"extra-{number}")
-    first = page_of(client_member.account, today())
-    second = page_of(client_member.account, today(), before=first.older)
-    third = page_of(client_member.account, today(), before=second.older)
+    first = Statement(client_member.account, today()).page()
+    second = Statement(client_member.account, today()).page(before=first.older)
+    third = Statement(client_member.account, today()).page(before=second.older)
     balances = [line.entry.balance_after for page in (first, second, third) for line in page.lines]
     assert balances == [D(17 - number) for number in range(8)]
     assert (first.newer, third.older) == ("", "")
-    assert page_of(client_member.account, today(), after=third.newer).lines == second.lines
-    assert page_of(client_member.account, today(), after=second.newer).lines == first.lines
-    assert page_of(client_member.account, today(), after=second.newer).newer == ""
+    assert Statement(client_member.account, today()).page(after=third.newer).lines == second.lines
+    assert Statement(client_member.account, today()).page(after=second.newer).lines == first.lines
+    assert Statement(client_member.account, today()).page(after=second.newer).newer == ""
 
 
 def test_a_forged_cursor_shows_the_first_page(client_member: Member) -> None:
-    assert len(page_of(client_member.account, today(), before="1").lines) == 1
-    assert len(page_of(client_member.account, today(), after="zzz").lines) == 1
+    assert len(Statement(client_member.account, today()).page(before="1").lines) == 1
+    assert len(Statement(client_member.account, today()).page(after="zzz").lines) == 1
 
 
 def test_other_accounts_movements_are_never_listed(reseller: Member, client_member: Member, outsider: Member) -> None:
     sibling = make_client(reseller, "Sibling")
-    assert not page_of(outsider.account, today()).lines
-    assert not page_of(sibling.account, today()).lines
+    assert not Statement(outsider.account, today()).page().lines
+    assert not Statement(sibling.account, today()).page().lines
 
 
 def test_a_period_long_ago_shows_its_movements_and_no_others(
@@ -124,5 +124,5 @@ def test_a_period_long_ago_shows_its_movements_and_no_others(
                 " VALUES (%s, %s, %s, 1, 1)",
                 [number - 100, number - 100, wallet],
             )
-    page = page_of(client_member.account, Period(date(2026, 3, 1), date(2026, 3, 31)))
+    page = Statement(client_member.account, Period(date(2026, 3, 1), date(2026, 3, 31))).page()
     assert [line.note for line in page.lines] == ["2026-03-31", "2026-03-01"]

@@ -15,7 +15,7 @@ from django.utils import timezone
 from billing import statement_files, statements
 from billing.models import LedgerEntry, LedgerTransaction
 from billing.services import ledger
-from billing.statements import KINDS, PARENTS_KINDS, page_of, sums_of, wallet_id
+from billing.statements import KINDS, PARENTS_KINDS, Statement, wallet_id
 from messaging.services.settling import settle_waiting
 from tests.billing.test_statement import today
 from tests.cast import LogIn, Member
@@ -127,13 +127,13 @@ def test_files_and_pages_of_a_kind_have_that_kind_only(
     expected = list(LedgerEntry.objects.filter(ledger_account=wallet, transaction__kind=kind).order_by("pk"))
     rows = list(csv.DictReader(io.StringIO(read(log_in(reseller.user), "csv", kind=kind).decode("utf-8-sig"))))
     assert [D(row["Amount"]) for row in rows] == [entry.amount for entry in expected]
-    assert [line.entry for line in page_of(reseller.account, today(), kind).lines] == expected[::-1]
+    assert [line.entry for line in Statement(reseller.account, today()).page(kind).lines] == expected[::-1]
 
 
 def test_sums_are_what_the_balance_moved_by(client_member: Member, reseller: Member) -> None:
     sent(client_member, reseller)
     for member in (client_member, reseller):
-        sums = sums_of(member.account, today())
+        sums = Statement(member.account, today()).sums()
         moved = sums.added - sums.messages + sums.margins + sums.clients
         assert moved == sum(amount for amount, _ in booked(member))
 
@@ -151,7 +151,7 @@ def test_a_long_period_is_added_up_only_when_asked_for(
 
 def test_the_name_of_a_person_above_stays_unknown(client_member: Member, reseller: Member) -> None:
     ledger.manual_payment(account=client_member.account, amount=D(1), key="m", reason="gift", actor=reseller.user)
-    assert [line.who for line in page_of(client_member.account, today()).lines] == ["Your provider", ""]
+    assert [line.who for line in Statement(client_member.account, today()).page().lines] == ["Your provider", ""]
 
 
 def test_a_wrong_period_and_an_account_without_money_get_no_file(
