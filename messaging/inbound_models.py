@@ -72,7 +72,10 @@ class Conversation(models.Model):
     last_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        indexes = [models.Index(fields=["account", "-last_at"], name="conversation_newest")]
+        indexes = [
+            models.Index(fields=["account", "-last_at"], name="conversation_newest"),
+            models.Index(fields=["account", "-last_at"], condition=Q(unread__gt=0), name="conversation_unread"),
+        ]
         constraints = [models.UniqueConstraint(fields=["account", "number", "phone"], name="one_conversation_a_phone")]
 
     def __str__(self) -> str:
