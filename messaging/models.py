@@ -164,6 +164,7 @@ class Exclusion(models.Model):
         NO_ROUTE = "no_route", "No route to this destination"
         NOT_LOCAL = "not_local", "Not a local number"
         OPTED_OUT = "opted_out", "Opted out"
+        TEXT = "text", "Text cannot be sent"
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="exclusions")
     value = models.CharField(max_length=60, help_text="As it was typed.")
