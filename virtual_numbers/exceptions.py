@@ -11,3 +11,15 @@ class NumberBusy(NumberError):
 
 class ImportRefused(NumberError):
     """An uploaded list cannot be taken into the inventory as it was shown."""
+
+
+class NumberTaken(NumberError):
+    """The number is not, or no longer, on offer to this account."""
+
+
+class LeaseOver(NumberError):
+    """The number was released before."""
+
+
+class NotAllocatable(NumberError):
+    """The number cannot be given to, or taken back from, that client."""
