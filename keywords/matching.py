@@ -74,6 +74,8 @@ def why_resting(keyword: Keyword, now: datetime) -> str:
         return "it has ended"
     if not keyword.subscription.works:
         return "it is suspended until its renewal is paid"
+    if not _is_offered(keyword):
+        return "keywords are switched off for this account"
     if keyword.status == Keyword.Status.CLOSED:
         return "it is closed"
     if keyword.starts_on and today < keyword.starts_on:
@@ -81,6 +83,11 @@ def why_resting(keyword: Keyword, now: datetime) -> str:
     if keyword.ends_on and today > keyword.ends_on:
         return f"its last day was {keyword.ends_on}"
     return ""
+
+
+def _is_offered(keyword: Keyword) -> bool:
+    terms = getattr(keyword.account, "keyword_terms", None)
+    return terms is None or terms.is_enabled
 
 
 def _keywords_of(pairs: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Keyword]:
@@ -105,6 +112,6 @@ def _keywords_of(pairs: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Keyw
             [list(numbers), list(words)],
         )
         found = cursor.fetchall()
-    relations = ("account", "subscription", "contact_list")
+    relations = ("account__keyword_terms", "subscription", "contact_list")
     keywords = Keyword.objects.select_related(*relations).in_bulk({row[2] for row in found})
     return {(number, word): keywords[pk] for number, word, pk in found}

@@ -78,3 +78,25 @@ class KeywordName(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ReservedWord(models.Model):
+    """A word that staff reserved beside those of keywords/reserved.py: no keyword can have it."""
+
+    class Meaning(models.TextChoices):
+        OPT_OUT = "opt_out", "Stops messages"
+        OPT_IN = "opt_in", "Starts them again"
+        HELP = "help", "Asks for help"
+
+    country = models.CharField(
+        max_length=2, blank=True, help_text="On numbers of this country (ISO 3166); empty = everywhere."
+    )
+    word = models.CharField(max_length=40, help_text="As people read it.")
+    normal = models.CharField(max_length=80, editable=False, help_text="As it is compared (keywords/words.py).")
+    meaning = models.CharField(max_length=7, choices=Meaning.choices, default=Meaning.OPT_OUT)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["country", "normal"], name="one_meaning_a_reserved_word")]
+
+    def __str__(self) -> str:
+        return self.word

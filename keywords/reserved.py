@@ -7,6 +7,7 @@ revoking consent, 47 CFR 64.1200(a)(10), for the English ones). Staff add words 
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from keywords.models import ReservedWord
 from keywords.words import normal
 
 OPT_OUT, OPT_IN, HELP = "opt_out", "opt_in", "help"
@@ -63,15 +64,22 @@ def built_in(country: str) -> Mapping[str, str]:
     return {normal(word): meaning for one in sets for meaning, words in one.items() for word in words.split()}
 
 
-def reserved_in(countries: Iterable[str]) -> dict[str, Mapping[str, str]]:
-    """{country: {word as it is compared: meaning}} for the countries that are asked for."""
-    return {country: built_in(country) for country in set(countries)}
+def reserved_in(countries: Iterable[str]) -> dict[str, dict[str, str]]:
+    """{country: {word as it is compared: meaning}} with what staff added; one query."""
+    wanted = set(countries)
+    found = {country: dict(built_in(country)) for country in wanted}
+    for added in ReservedWord.objects.filter(country__in=[*wanted, ""]) if wanted else []:
+        for country in [added.country] if added.country else wanted:
+            found[country].setdefault(added.normal, added.meaning)
+    return found
 
 
 def shown_words(country: str) -> dict[str, list[str]]:
-    """{meaning: words as people read them} of a country, for its pages."""
+    """{meaning: words as people read them} on numbers of a country, for its pages."""
     sets = [EVERYWHERE, *BY_COUNTRY.get(country, [])]
-    return {
-        meaning: list(dict.fromkeys(word for one in sets for word in one.get(meaning, "").split()))
-        for meaning in (OPT_OUT, OPT_IN, HELP)
+    words = {
+        meaning: [word for one in sets for word in one.get(meaning, "").split()] for meaning in (OPT_OUT, OPT_IN, HELP)
     }
+    for added in ReservedWord.objects.filter(country__in=[country, ""]).order_by("pk"):
+        words[added.meaning].append(added.word)
+    return {meaning: list(dict.fromkeys(found)) for meaning, found in words.items()}
