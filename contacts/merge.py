@@ -19,6 +19,11 @@ def has_fields(text: str) -> bool:
     return _FIELD.search(text) is not None
 
 
+def without_fields(text: str) -> str:
+    """The text with nothing in place of its merge fields: what it has at least."""
+    return _FIELD.sub("", text)
+
+
 def render(text: str, contact: Contact | None) -> str:
     """``text`` with the contact's values in place of its merge fields.
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from accounts.countries import country_name
 from billing.selectors import Balance, balance_of, credits_of
 from messaging.models import Exclusion
-from messaging.services.planning import Plan, PlannedExclusion
+from messaging.services.batch_plan import Plan, PlannedExclusion
 from smpp.text import UCS_2, segment
 
 SHOWN_EXCLUSIONS = 200
@@ -36,8 +36,7 @@ class Preview:
     def destinations(self) -> list[DestinationRow]:
         return [
             DestinationRow(
-                country_name(row.country) or "Unknown", row.prefix, row.count, row.count * self.plan.parts,
-                row.unit_price, row.total,
+                country_name(row.country) or "Unknown", row.prefix, row.count, row.parts, row.unit_price, row.total,
             )
             for row in self.plan.destinations
         ]  # fmt: skip
@@ -66,10 +65,13 @@ class Preview:
 
     @cached_property
     def foreign_characters(self) -> list[str]:
-        """The characters that force UCS-2, each once; empty for a GSM-7 text."""
-        if self.plan.encoding != UCS_2:
+        """The characters that force UCS-2 on any text, each once; empty where all are GSM-7."""
+        if UCS_2 not in self.plan.encodings:
             return []
-        return [character for character in dict.fromkeys(self.plan.text) if segment(character).encoding == UCS_2]
+        found = dict.fromkeys(self.plan.example)
+        for recipient in self.plan.recipients:
+            found |= dict.fromkeys(recipient.text or "")
+        return [character for character in found if segment(character).encoding == UCS_2]
 
     @cached_property
     def balance(self) -> Balance | None:

@@ -1,5 +1,6 @@
 """Accepting a batch: everything that was promised is written, and its money held, in one transaction, or nothing is."""
 
+from collections.abc import Collection
 from decimal import Decimal
 from functools import partial
 
@@ -12,14 +13,17 @@ from billing.exceptions import InsufficientFunds, SubsidyMissing, TermsChanged, 
 from billing.models import Quote
 from billing.services import ledger
 from billing.wording import money_text
+from contacts.models import ContactList
+from contacts.services.opt_outs import hold_still
 from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingNotAllowed
 from messaging.models import Batch, Message, MessageClass
-from messaging.services.planning import Plan, plan_batch
+from messaging.services.batch_plan import Plan
+from messaging.services.planning import plan_batch
 from messaging.wakeups import DISPATCH, wake
 
 _COPY_MESSAGES = (
     "COPY messaging_message (batch_id, account_id, payer_id, route_id, quote_id, recipient, sender, parts, price,"
-    " display_price, message_class, priority, state) FROM STDIN"
+    " display_price, text, message_class, priority, state) FROM STDIN"
 )
 STOPPED = "Sending is stopped for this account. Ask whoever manages it."  # the reason is another account's affair
 _COPY_EXCLUSIONS = "COPY messaging_exclusion (batch_id, value, reason, detail) FROM STDIN"
@@ -33,6 +37,8 @@ def accept_batch(
     sender: str,
     text: str,
     recipients: list[str],
+    lists: Collection[ContactList] = (),
+    merges: bool = False,
     message_class: int = MessageClass.BULK,
     idempotency_key: str = "",
     expected_price: Decimal | None = None,
@@ -42,7 +48,9 @@ def accept_batch(
 
     The same non-empty ``idempotency_key`` (up to 64 characters) of an account returns its first batch, however often
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
-    that nobody pays more than was shown. ``recipients`` and ``limit`` as in plan_batch.
+    that nobody pays more than was shown. ``recipients``, ``lists``, ``merges`` and ``limit`` as in plan_batch.
+
+    Whoever opted out before the batch is accepted is left out of it: opt-outs of the account wait meanwhile.
 
     Raises SendingError: what plan_batch raises, NothingToSend, PriceChanged, NotEnoughMoney, and SendingNotAllowed
     while the payer's wallet is frozen or an account above cannot cover its margin below zero.
@@ -50,8 +58,25 @@ def accept_batch(
     earlier = _find_batch(account, idempotency_key)
     if earlier is not None:
         return earlier
-    plan = plan_batch(account=account, sender=sender, text=text, recipients=recipients, limit=limit)
-    _check_plan(plan, expected_price)
+    try:
+        with transaction.atomic():
+            hold_still(account)
+            plan = plan_batch(
+                account=account, sender=sender, text=text, recipients=recipients, lists=lists, merges=merges,
+                limit=limit,
+            )  # fmt: skip
+            _check_plan(plan, expected_price)
+            return _pay_and_write(plan, actor, door, message_class, idempotency_key)
+    except IntegrityError as error:
+        # Another request with this key came first and has committed: one_batch_a_key waited for it.
+        earlier = _find_batch(account, idempotency_key)
+        if earlier is None or "one_batch_a_key" not in str(error):
+            raise
+        return earlier
+
+
+def _pay_and_write(plan: Plan, actor: User | None, door: str, message_class: int, idempotency_key: str) -> Batch:
+    """Write the batch, or say in the words of this room why its price cannot be held."""
     try:
         return _write_batch(plan, actor=actor, door=door, message_class=message_class, idempotency_key=idempotency_key)
     except InsufficientFunds as error:
@@ -62,12 +87,6 @@ def accept_batch(
         raise SendingNotAllowed(STOPPED) from error
     except TermsChanged as error:
         raise PriceChanged(str(error)) from error
-    except IntegrityError as error:
-        # Another request with this key came first and has committed: one_batch_a_key waited for it.
-        earlier = _find_batch(account, idempotency_key)
-        if earlier is None or "one_batch_a_key" not in str(error):
-            raise
-        return earlier
 
 
 def _find_batch(account: Account, idempotency_key: str) -> Batch | None:
@@ -144,14 +163,23 @@ def _copy_messages(batch: Batch, plan: Plan, quotes: dict[str, Quote]) -> None:
     """Write all messages with COPY; ids are made by the database, in the order of the recipients."""
     before = (batch.pk, batch.account_id, batch.payer_id)
     after = (batch.message_class, 0, Message.State.QUEUED.value)
-    priced = {}
-    for prefix, quote in quotes.items():
-        display = None if quote.display_price is None else quote.display_price * plan.parts
-        priced[prefix] = quote.pk, (batch.sender, plan.parts, quote.unit_price * plan.parts, display)
+    priced: dict[tuple[str, int], tuple[int, Decimal, Decimal | None]] = {}
     with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
         for recipient in plan.recipients:
-            quote_id, price = priced[recipient.price.prefix]
-            copy.write_row((*before, recipient.route_id, quote_id, recipient.number, *price, *after))
+            prefix, parts = recipient.price.prefix, recipient.parts
+            if (prefix, parts) not in priced:
+                priced[prefix, parts] = _price_of(quotes[prefix], parts)
+            quote_id, price, display = priced[prefix, parts]
+            copy.write_row((
+                *before, recipient.route_id, quote_id, recipient.number, batch.sender, parts, price, display,
+                recipient.text, *after,
+            ))  # fmt: skip
+
+
+def _price_of(quote: Quote, parts: int) -> tuple[int, Decimal, Decimal | None]:
+    """A message's quote, its price and what a paying parent bills for it."""
+    display = None if quote.display_price is None else quote.display_price * parts
+    return quote.pk, quote.unit_price * parts, display
 
 
 def _copy_exclusions(batch: Batch, plan: Plan) -> None:

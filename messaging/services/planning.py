@@ -1,31 +1,32 @@
 """What sending a text would do and cost, without doing it: the preview and the first half of accepting a batch."""
 
 import re
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from decimal import Decimal
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from django.conf import settings
 
 from accounts.models import Account
+from accounts.phones import NotMobile, read_mobile, read_sender_number, split_recipients
 from accounts.selectors import suspended_in_line
 from billing.exceptions import NoPrice, NotAllowed, NotLocal
 from billing.selectors import shows_money
-from billing.services.pricing import PriceList, UnitPrice
+from billing.services.pricing import PriceList
 from billing.trial import trial_is_over
+from contacts.models import ContactList
+from contacts.selectors import numbers_on, opted_out_among
 from messaging.exceptions import (
     AccountSuspended,
     BadSender,
-    BadText,
     NothingToSend,
     SendingNotAllowed,
-    TextTooLong,
     TooManyRecipients,
     TrialExpired,
 )
 from messaging.models import Exclusion, RouteRule
-from messaging.services.recipients import NotMobile, read_mobile, read_sender_number, split_recipients
-from smpp.text import Segments, segment
+from messaging.services.batch_plan import Destination, Plan, PlannedExclusion, PlannedRecipient
+from messaging.services.texts import MAX_PARTS, Texts, Unsendable, check_text, storable
+from smpp.text import segment
 
 __all__ = [
     "MAX_PARTS",
@@ -39,7 +40,6 @@ __all__ = [
     "split_recipients",
 ]
 
-MAX_PARTS = 10
 MAX_NAME = 11  # characters of an alphanumeric sender (3GPP TS 23.040, 9.1.2.5)
 
 _NUMBER_LIKE = re.compile(r"[+\d\s().\-/]+")
@@ -49,154 +49,62 @@ _NAME_CHARACTERS = "letters A–Z, digits, space and & . _ ' -"
 Reason = Exclusion.Reason
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRecipient:
-    """A recipient that would get the message: E.164 number, the price of one part and the route that takes it."""
+def plan_batch(
+    *,
+    account: Account,
+    sender: str,
+    text: str,
+    recipients: list[str],
+    lists: Collection[ContactList] = (),
+    merges: bool = False,
+    limit: int | None = None,
+) -> Plan:
+    """Validate, normalise, filter, render, segment, route and price; writes nothing.
 
-    number: str
-    price: UnitPrice
-    route_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedExclusion:
-    """A recipient that would be left out: ``value`` as it was typed, a reason (Exclusion.Reason) and it in words."""
-
-    value: str
-    reason: str
-    detail: str
-
-    @property
-    def reason_label(self) -> str:
-        return str(Reason(self.reason).label)
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """All recipients that share a price: how many, the payer's price of one part, and what all their parts cost."""
-
-    prefix: str
-    country: str
-    count: int
-    unit_price: Decimal
-    total: Decimal
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What would be sent, to whom, and for how much. Money is the payer's, in its currency."""
-
-    account: Account
-    payer: Account
-    prices: PriceList
-    shows_money: bool  # whether the sending account may see any amount (PRODUCT.md, money rule 3)
-    sender: str
-    text: str
-    segments: Segments
-    recipients: list[PlannedRecipient]
-    exclusions: list[PlannedExclusion]
-    destinations: list[Destination] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "destinations", self._sum_destinations())
-
-    def _sum_destinations(self) -> list[Destination]:
-        counts = Counter(recipient.price.prefix for recipient in self.recipients)
-        prices = {recipient.price.prefix: recipient.price for recipient in self.recipients}
-        rows = [
-            Destination(
-                prefix, prices[prefix].country, count, prices[prefix].price, prices[prefix].price * self.parts * count
-            )
-            for prefix, count in counts.items()
-        ]
-        return sorted(rows, key=lambda row: (-row.count, row.prefix))
-
-    @property
-    def encoding(self) -> str:
-        """The alphabet: GSM-7 or UCS-2."""
-        return self.segments.encoding
-
-    @property
-    def characters(self) -> int:
-        return self.segments.characters
-
-    @property
-    def parts(self) -> int:
-        """Parts of one message."""
-        return self.segments.parts
-
-    @property
-    def part_count(self) -> int:
-        """Parts of all messages."""
-        return self.parts * len(self.recipients)
-
-    @property
-    def message_count(self) -> int:
-        return len(self.recipients)
-
-    @property
-    def total(self) -> Decimal:
-        """What accepting the batch would hold, exactly."""
-        return sum((row.total for row in self.destinations), Decimal(0))
-
-    @property
-    def subsidies(self) -> dict[int, Decimal]:
-        """What accepting the batch would hold of accounts above the payer that sell below their own price."""
-        found: defaultdict[int, Decimal] = defaultdict(Decimal)
-        prices = {recipient.price.prefix: recipient.price for recipient in self.recipients}
-        for row in self.destinations:
-            for owner, margin in prices[row.prefix].earnings().items():
-                if margin < 0:
-                    found[owner] -= margin * self.parts * row.count
-        return dict(found)
-
-    @property
-    def currency(self) -> str:
-        return self.prices.currency
-
-    @property
-    def shows_credits(self) -> bool:
-        """Whether the amounts are the sending account's own SMS credits."""
-        return self.prices.uses_credits and self.payer.pk == self.account.pk
-
-    @property
-    def shows_amounts(self) -> bool:
-        """Whether the sending account may see what the batch takes: money, or credits."""
-        return self.shows_money or self.shows_credits
-
-    def excluded(self, reason: str) -> list[PlannedExclusion]:
-        """The exclusions with one reason of Exclusion.Reason."""
-        return [row for row in self.exclusions if row.reason == reason]
-
-
-def plan_batch(*, account: Account, sender: str, text: str, recipients: list[str], limit: int | None = None) -> Plan:
-    """Validate, normalise, filter, segment, route and price; writes nothing.
-
-    ``recipients`` are numbers as typed (see split_recipients), local ones read for the account's country; ``limit`` is
-    the most that one batch may have (MAX_WEB_RECIPIENTS when None). A plan may have no recipient left.
+    ``recipients`` are numbers as typed (see split_recipients), local ones read for the account's country; to them
+    come the members of the account's ``lists``. With ``merges`` the text's merge fields become each contact's values;
+    without, braces are text. ``limit`` is the most that one batch may have (MAX_WEB_RECIPIENTS when None). A plan may
+    have no recipient left.
 
     Raises SendingError: AccountSuspended, BadSender, BadText, TextTooLong, NothingToSend (none was given),
     TooManyRecipients, SendingNotAllowed, TrialExpired.
     """
-    limit = settings.MAX_WEB_RECIPIENTS if limit is None else limit
-    if not recipients:
-        raise NothingToSend("Enter at least one recipient.")
-    if len(recipients) > limit:
-        raise TooManyRecipients(f"There are {len(recipients):,} recipients; at most {limit:,} can be sent to at once.")
+    values = _gather(account, recipients, lists, settings.MAX_WEB_RECIPIENTS if limit is None else limit)
     check_active(account)
-    sender, text = check_sender(sender, account.country), check_text(text)
+    sender, text = check_sender(sender, account.country), check_text(text, merges=merges)
     try:
         prices = PriceList(account)
     except NotAllowed as error:
         raise SendingNotAllowed(str(error)) from error
     check_trial(account, prices)
-    sorter = _Sorter(account.country, prices, load_routes())
-    for value in recipients:
-        sorter.add(value)
+    texts = Texts(account, text, merges=merges)
+    sorter = _Sorter(account, prices, load_routes(), texts)
+    sorter.sort(values)
+    first = sorter.recipients[0].text if sorter.recipients else None
+    example = text if first is None else first
+    segments = segment(example)
     return Plan(
         account=account, payer=prices.payer, prices=prices, shows_money=shows_money(account), sender=sender, text=text,
-        segments=segment(text), recipients=sorter.recipients, exclusions=sorter.exclusions,
+        example=example, segments=segments, encodings=frozenset(sorter.encodings or {segments.encoding}),
+        recipients=sorter.recipients, exclusions=sorter.exclusions,
     )  # fmt: skip
+
+
+def _gather(account: Account, recipients: list[str], lists: Collection[ContactList], limit: int) -> list[str]:
+    """The members of the lists, each once, and then what was typed."""
+    members = numbers_on(account, lists, limit + 1)
+    if lists and len(members) + len(recipients) > limit:
+        raise TooManyRecipients(
+            f"The lists and numbers together are more than {limit:,} recipients, the most that can be sent to at once."
+            " Choose fewer."
+        )
+    if len(recipients) > limit:
+        raise TooManyRecipients(f"There are {len(recipients):,} recipients; at most {limit:,} can be sent to at once.")
+    if lists and not members and not recipients:
+        raise NothingToSend("Nobody is on what you chose; choose a list that has members, or enter a number.")
+    if not members and not recipients:
+        raise NothingToSend("Enter at least one recipient, or choose a list.")
+    return members + recipients
 
 
 def check_active(account: Account) -> None:
@@ -239,28 +147,6 @@ def check_sender(sender: str, country: str = "") -> str:
     return sender
 
 
-def check_text(text: str) -> str:
-    """Return the text as it will be sent: forms send line ends as two characters, handsets need one.
-
-    Raises BadText, TextTooLong.
-    """
-    text = _storable(text.replace("\r\n", "\n").replace("\r", "\n"))
-    if not text.strip():
-        raise BadText("Enter the text of the message.")
-    parts = segment(text).parts
-    if parts > MAX_PARTS:
-        raise TextTooLong(
-            f"The text has {len(text):,} characters and would need {parts} parts; at most {MAX_PARTS} are possible."
-            " Shorten it."
-        )
-    return text
-
-
-def _storable(text: str) -> str:
-    """Without what the database cannot store: NUL, and halves of surrogate pairs (JSON can carry them)."""
-    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
 def load_routes() -> dict[str, int]:
     """Route ids by prefix (digits without "+"; the empty one takes the rest)."""
     return dict(RouteRule.objects.values_list("prefix", "route_id"))
@@ -269,39 +155,60 @@ def load_routes() -> dict[str, int]:
 class _Sorter:
     """Sorts recipients into those that get the message and those that do not."""
 
-    def __init__(self, country: str, prices: PriceList, routes: dict[str, int]) -> None:
+    def __init__(self, account: Account, prices: PriceList, routes: dict[str, int], texts: Texts) -> None:
         self.recipients: list[PlannedRecipient] = []
         self.exclusions: list[PlannedExclusion] = []
-        self._country = country
+        self.encodings: set[str] = set()
+        self._account = account
         self._prices = prices
         self._routes = routes
+        self._texts = texts
         self._route_lengths = sorted({len(prefix) for prefix in routes}, reverse=True)
-        self._seen: set[str] = set()
 
-    def add(self, value: str) -> None:
-        number = read_mobile(value, self._country)
-        if isinstance(number, NotMobile):
-            self._exclude(value, Reason.INVALID, number.detail)
-        elif number in self._seen:
-            self._exclude(value, Reason.DUPLICATE, f"{number} is in the list already.")
-        else:
-            self._seen.add(number)
-            self._place(value, number)
+    def sort(self, values: list[str]) -> None:
+        """Sort the values, as typed, once: opt-outs and contacts are looked up for all of them together."""
+        found = self._read(values)
+        numbers = [number for _, number in found if isinstance(number, str)]
+        opted_out = opted_out_among(self._account, numbers)
+        self._texts.load(numbers)
+        for value, number in found:
+            if isinstance(number, _Refusal):
+                self._exclude(value, number)
+            elif number in opted_out:
+                self._exclude(value, _Refusal(Reason.OPTED_OUT, f"{number} has opted out of your messages."))
+            else:
+                self._place(value, number)
+
+    def _read(self, values: list[str]) -> "list[tuple[str, str | _Refusal]]":
+        """Each value with its number, or why it is none or is not the first of its kind."""
+        found: list[tuple[str, str | _Refusal]] = []
+        seen: set[str] = set()
+        for value in values:
+            number = read_mobile(value, self._account.country)
+            if isinstance(number, NotMobile):
+                found.append((value, _Refusal(Reason.INVALID, number.detail)))
+            elif number in seen:
+                found.append((value, _Refusal(Reason.DUPLICATE, f"{number} is in the list already.")))
+            else:
+                seen.add(number)
+                found.append((value, number))
+        return found
 
     def _place(self, value: str, number: str) -> None:
         try:
             price = self._prices.price_of(number)
         except NoPrice as error:
-            self._exclude(value, Reason.NO_PRICE, str(error))
-            return
+            return self._exclude(value, _Refusal(Reason.NO_PRICE, str(error)))
         except NotLocal as error:
-            self._exclude(value, Reason.NOT_LOCAL, str(error))
-            return
+            return self._exclude(value, _Refusal(Reason.NOT_LOCAL, str(error)))
         route_id = self._route_of(number)
         if route_id is None:
-            self._exclude(value, Reason.NO_ROUTE, "No carrier takes this destination yet.")
-        else:
-            self.recipients.append(PlannedRecipient(number, price, route_id))
+            return self._exclude(value, _Refusal(Reason.NO_ROUTE, "No carrier takes this destination yet."))
+        own = self._texts.of(number)
+        if isinstance(own, Unsendable):
+            return self._exclude(value, _Refusal(Reason.TEXT, own.detail))
+        self.encodings.add(own.segments.encoding)
+        self.recipients.append(PlannedRecipient(number, price, route_id, own.segments.parts, own.text))
 
     def _route_of(self, number: str) -> int | None:
         for length in self._route_lengths:
@@ -310,5 +217,13 @@ class _Sorter:
                 return route_id
         return None
 
-    def _exclude(self, value: str, reason: str, detail: str) -> None:
-        self.exclusions.append(PlannedExclusion(_storable(value)[:60], reason, detail[:200]))
+    def _exclude(self, value: str, refusal: "_Refusal") -> None:
+        self.exclusions.append(PlannedExclusion(storable(value)[:60], refusal.reason, refusal.detail[:200]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a value gets no message: a reason of Exclusion.Reason and a sentence."""
+
+    reason: str
+    detail: str

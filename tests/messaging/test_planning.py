@@ -5,6 +5,8 @@ from decimal import Decimal
 import phonenumbers
 import pytest
 
+from accounts import phones as numbers
+from accounts.phones import NotMobile, read_mobile
 from accounts.services.accounts import suspend_account
 from messaging.exceptions import (
     AccountSuspended,
@@ -15,9 +17,7 @@ from messaging.exceptions import (
     TooManyRecipients,
 )
 from messaging.models import RouteRule
-from messaging.services import recipients as numbers
 from messaging.services.planning import check_sender, check_text, plan_batch, split_recipients
-from messaging.services.recipients import NotMobile, read_mobile
 from tests.cast import Member
 
 

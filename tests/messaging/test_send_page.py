@@ -148,8 +148,8 @@ def test_sending_without_a_preview_shows_the_preview(client_member: Member, log_
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
-        ("recipients", "", "Enter at least one recipient."),
-        ("recipients", " , ", "Enter at least one recipient."),
+        ("recipients", "", "Enter at least one recipient"),
+        ("recipients", " , ", "Enter at least one recipient"),
         ("sender", "TwelveLetter", "The sender TwelveLetter has 12 characters; a name has at most 11."),
         ("text", " \n", "Enter the text of the message."),
         ("text", "a" * 1531, "The text has 1,531 characters and would need 11 parts; at most 10 are possible."),
