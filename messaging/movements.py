@@ -27,7 +27,7 @@ OF_MESSAGES = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE)
 
 @dataclass(frozen=True)
 class Group:
-    """Messages of one destination and price: ``unit`` is the price or margin of a part, ``total`` = parts × unit."""
+    """Messages of one destination and price. ``unit``: a part's price, margin or subsidy; ``total`` = parts × unit."""
 
     country: str
     prefix: str
@@ -39,10 +39,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A line of the viewer's statement and what it is made of; what does not apply is empty."""
+    """A line of the viewer's statement and what it is made of; what does not apply is empty.
+
+    ``is_subsidy``: it is about what the viewer adds to its client's price because its margin is below zero.
+    """
 
     line: Line
     groups: list[Group]
+    is_subsidy: bool
     topup: TopUp | None
     lot: CreditLot | None
 
@@ -82,9 +86,12 @@ def explain(viewer: Account, entry: LedgerEntry) -> Explanation:
     movement = entry.transaction
     (line,) = lines_of(viewer, [entry])
     topups = TopUp.objects.filter(account=viewer, code=line.topup_code) if line.topup_code else TopUp.objects.none()
+    counted = _counted(movement) if movement.kind in OF_MESSAGES else []
+    is_subsidy = movement.kind != Kind.CAPTURE and any(quote.payer_id != viewer.pk for quote, *_ in counted)
     return Explanation(
         line=line,
-        groups=_groups(viewer, movement) if movement.kind in OF_MESSAGES else [],
+        groups=_groups(viewer, movement, counted),
+        is_subsidy=is_subsidy,
         topup=topups.first(),
         lot=_lot_of(viewer, movement),
     )
@@ -107,19 +114,30 @@ def _batch_id(movement: LedgerTransaction) -> UUID:
     return UUID(movement.idempotency_key.removeprefix("hold:"))
 
 
-def _groups(viewer: Account, movement: LedgerTransaction) -> list[Group]:
-    counted = _messages_of(movement).order_by().values_list("quote").annotate(messages=Count("*"), parts=Sum("parts"))
-    rows = list(counted)
-    quotes = Quote.objects.in_bulk([row[0] for row in rows])
+def _counted(movement: LedgerTransaction) -> list[tuple[Quote, int, int]]:
+    """(quote, messages, parts) of the movement's messages."""
+    rows = _messages_of(movement).order_by().values_list("quote").annotate(messages=Count("*"), parts=Sum("parts"))
+    found = list(rows)
+    quotes = Quote.objects.in_bulk([row[0] for row in found])
+    return [(quotes[quote_id], messages, parts) for quote_id, messages, parts in found]
+
+
+def _groups(viewer: Account, movement: LedgerTransaction, counted: list[tuple[Quote, int, int]]) -> list[Group]:
     sums: defaultdict[tuple[str, str, Decimal], list[int]] = defaultdict(lambda: [0, 0])
-    for quote_id, messages, parts in rows:
-        quote = quotes[quote_id]
-        unit = margin_of(viewer, quote) if movement.kind == Kind.CAPTURE else quote.unit_price
-        found = sums[country_name(quote.country), quote.prefix, unit]
+    for quote, messages, parts in counted:
+        found = sums[country_name(quote.country), quote.prefix, _unit_of(viewer, movement, quote)]
         found[0] += messages
         found[1] += parts
     groups = [Group(*key, messages, parts, parts * key[2]) for key, (messages, parts) in sums.items()]
     return sorted(groups, key=lambda group: (-group.total, group.country, group.prefix))
+
+
+def _unit_of(viewer: Account, movement: LedgerTransaction, quote: Quote) -> Decimal:
+    """What a part moves in the viewer's wallet: its price, its margin, or what it adds where that is below zero."""
+    if quote.payer_id == viewer.pk:
+        return quote.unit_price
+    margin = margin_of(viewer, quote)
+    return max(Decimal(0), margin if movement.kind == Kind.CAPTURE else -margin)
 
 
 def margin_of(viewer: Account, quote: Quote) -> Decimal:

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
-from billing.models import LedgerEntry, LedgerTransaction
+from billing.models import BillingTerms, LedgerEntry, LedgerTransaction
 from billing.services import card_movements, ledger
 from billing.statements import wallet_id
 from messaging import movements
@@ -113,3 +113,21 @@ def test_messages_of_a_movement_come_in_pages(
     second = movements.page_of(client_member.account, release, Cursor(before=first.older))
     assert [len(first.rows), len(second.rows)] == [2, 1]
     assert second.older is None
+
+
+def test_what_a_seller_adds_to_a_price_below_its_own_is_explained_to_it_and_hidden_from_its_client(
+    reseller: Member, client_member: Member, log_in: LogIn
+) -> None:
+    BillingTerms.objects.filter(account=client_member.account).update(sms_margin=D("-0.03"))  # 0.02 to AU, 0.05 dear
+    settle_as(accept(client_member, [AU, AU_DEAR], text="a" * 200), "rejected")
+    settle_waiting(10)
+    hold, release = (LedgerTransaction.objects.get(kind=kind) for kind in ("hold", "release"))
+    text = words(page(log_in, reseller, hold).content.decode())
+    assert "Amount AUD −0.12" in text
+    assert "Your margin for this client is below zero here" in text
+    assert "Australia +61 1 2 0.0300 0.0600" in text
+    assert "All 2 4 AUD 0.1200" in text
+    assert "Amount AUD 0.12" in words(page(log_in, reseller, release).content.decode())
+    theirs = words(page(log_in, client_member, hold).content.decode())
+    assert "All 2 4 AUD 0.1400" in theirs
+    assert "0.03" not in theirs
