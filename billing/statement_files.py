@@ -13,7 +13,7 @@ from django.conf import settings
 from accounts.models import Account
 from billing.exceptions import BillingError
 from billing.models import CREDITS, LedgerEntry
-from billing.statements import Line, Period, Statement, lines_of, with_movements
+from billing.statements import OLDEST_FIRST, Line, Period, Statement, lines_of, with_movements
 
 CHUNK = 2000
 MOST_PDF_LINES = 3000
@@ -58,7 +58,9 @@ class StatementFile:
         return entry.amount, entry.balance_after, self.account.currency
 
     def _entries(self) -> Any:
-        return with_movements(Statement(self.account, self.period, self.currency).entries(self.kind)).order_by("pk")
+        return with_movements(Statement(self.account, self.period, self.currency).entries(self.kind)).order_by(
+            *OLDEST_FIRST
+        )
 
     def _lines(self) -> Iterator[Line]:
         for chunk in _chunks(self._entries().iterator(CHUNK)):

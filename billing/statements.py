@@ -24,6 +24,13 @@ _TO_CLIENTS = (Kind.TRIAL, Kind.CREDITS, Kind.TAKEBACK)
 # Up to so many movements a page adds a period up by itself; beyond, somebody has to ask for it.
 SUMMED_AT_ONCE = 5_000
 
+# A wallet's entries are in order in one index, by ledger account and id, and everybody's in another, by id. A planner
+# that may choose takes the second for a wallet that has many entries, and then walks back over all that others did
+# since. A list of two wallets, sorted by wallet first, leaves it the first only; none has the second one's id.
+NO_WALLET = 0
+NEWEST_FIRST = ("ledger_account_id", "-pk")
+OLDEST_FIRST = ("-ledger_account_id", "pk")
+
 # What a statement can be narrowed to, with the words for it; the last ones only for accounts with clients.
 KINDS: dict[str, str] = {
     Kind.TOPUP: "Credit added by card",
@@ -93,8 +100,8 @@ class Sums:
 
 
 def wallet_id(account: Account, currency: str = "") -> int:
-    """The ledger account of the account's wallet in ``currency`` (its own by default); 0 while it has none."""
-    return _wallets(account, currency).values_list("pk", flat=True).first() or 0
+    """The ledger account of the account's wallet in ``currency`` (its own by default); NO_WALLET while it has none."""
+    return _wallets(account, currency).values_list("pk", flat=True).first() or NO_WALLET
 
 
 def _wallets(account: Account, currency: str = "") -> QuerySet[LedgerAccount]:
@@ -130,7 +137,7 @@ class Statement:
     def is_summed_at_once(self) -> bool:
         """Whether the period is short enough for its totals to be worked out with every page."""
         # By ids alone: the index of the wallet's entries answers without reading one of them.
-        return not self._nearby.order_by("-pk").values_list("pk")[SUMMED_AT_ONCE : SUMMED_AT_ONCE + 1]
+        return not self._nearby.order_by(*NEWEST_FIRST).values_list("pk")[SUMMED_AT_ONCE : SUMMED_AT_ONCE + 1]
 
     def sums(self) -> Sums:
         """Totals of the period's movements, in one query."""
@@ -152,10 +159,11 @@ class Statement:
         entries = with_movements(self.entries(kind))
         upper, lower = _read_cursor(before), _read_cursor(after)
         if lower is not None:
-            found = list(reversed(entries.filter(pk__gt=lower).order_by("pk")[: PAGE_SIZE + 1]))
+            found = list(reversed(entries.filter(pk__gt=lower).order_by(*OLDEST_FIRST)[: PAGE_SIZE + 1]))
             has_newer, rows, has_older = len(found) > PAGE_SIZE, found[-PAGE_SIZE:], True
         else:
-            found = list((entries.filter(pk__lt=upper) if upper else entries).order_by("-pk")[: PAGE_SIZE + 1])
+            entries = entries.filter(pk__lt=upper) if upper else entries
+            found = list(entries.order_by(*NEWEST_FIRST)[: PAGE_SIZE + 1])
             has_newer, rows, has_older = upper is not None, found[:PAGE_SIZE], len(found) > PAGE_SIZE
         return Page(
             lines=lines_of(self.account, rows),
@@ -181,8 +189,7 @@ class Statement:
         if row is None:
             return LedgerEntry.objects.none()
         wallet, last_before, first_after = row
-        # The wallet's id itself, not a join: so the planner reads the one index that has its entries in order.
-        entries = LedgerEntry.objects.filter(ledger_account=wallet)
+        entries = LedgerEntry.objects.filter(ledger_account__in=[wallet, NO_WALLET])
         if last_before:
             entries = entries.filter(pk__gt=last_before)
         return entries.filter(pk__lt=first_after) if first_after else entries

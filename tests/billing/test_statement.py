@@ -126,3 +126,29 @@ def test_a_period_long_ago_shows_its_movements_and_no_others(
             )
     page = Statement(client_member.account, Period(date(2026, 3, 1), date(2026, 3, 31))).page()
     assert [line.note for line in page.lines] == ["2026-03-31", "2026-03-01"]
+
+
+def test_a_page_walks_its_own_wallet_and_not_what_others_did_since(
+    committed_db: CommittedDatabase, client_member: Member, outsider: Member
+) -> None:
+    wallets = [ledger.open_account(member.account, "wallet").pk for member in (client_member, outsider)]
+    with psycopg.connect(committed_db.url, autocommit=True) as owner:
+        owner.execute("SET session_replication_role = replica")
+        owner.execute(
+            "INSERT INTO billing_ledgertransaction"
+            " (id, kind, idempotency_key, currency, reference, description, about_id)"
+            " SELECT n, 'hold', 'old-' || n, 'AUD', '', '', %s FROM generate_series(1001, 5000) n",
+            [client_member.account.pk],
+        )
+        owner.execute(  # half of all entries are this wallet's: a planner that may choose walks the others' newer ones
+            "INSERT INTO billing_ledgerentry (id, transaction_id, ledger_account_id, amount, balance_after)"
+            " SELECT n, n, CASE WHEN n <= 3000 THEN %s::bigint ELSE %s END, 1, 1 FROM generate_series(1001, 5000) n",
+            wallets,
+        )
+        owner.execute("ANALYZE billing_ledgerentry, billing_ledgertransaction")
+    statement = Statement(client_member.account, today())
+    for order in (statements.NEWEST_FIRST, statements.OLDEST_FIRST):
+        plan = statement.entries().order_by(*order)[:51].explain()
+        assert "billing_led_ledger_" in plan
+        assert "billing_ledgerentry_pkey" not in plan
+        assert "Sort" not in plan
