@@ -10,6 +10,7 @@ from billing.services import (
     payment_events,
     recharges,
     refunds,
+    renewal_notices,
     topups,
     trial_notices,
 )
@@ -76,3 +77,9 @@ def send_notices() -> None:
 def send_trial_notices() -> None:
     """Every minute: mails to clients whose trial ends soon or has ended."""
     trial_notices.send_trial_notices(timezone.now())
+
+
+@shared_task(name="billing.tasks.send_renewal_notices")
+def send_renewal_notices() -> None:
+    """Every quarter of an hour: mails about renewals that the balance will not cover, and about unpaid ones."""
+    renewal_notices.send_renewal_notices(timezone.now())

@@ -6,3 +6,9 @@ class VirtualNumbersConfig(AppConfig):
     name = "virtual_numbers"
     label = "numbers"
     verbose_name = "Virtual numbers"
+
+    def ready(self) -> None:
+        from billing.forecasts import register_prices  # models are loaded by now
+        from virtual_numbers.prices import price_of
+
+        register_prices("number", price_of)

@@ -22,6 +22,8 @@ from billing.exceptions import (
     TermsChanged,
     WalletFrozen,
 )
+from billing.forecasts import Due as Due
+from billing.forecasts import forecast as forecast
 from billing.models import Subscription
 from billing.months import month_after
 from billing.selectors import balance_of
