@@ -3,3 +3,10 @@ from django.apps import AppConfig
 
 class KeywordsConfig(AppConfig):
     name = "keywords"
+
+    def ready(self) -> None:
+        """Numbers know nothing of keywords, which end when their number leaves their account."""
+        from keywords.services.keywords import end_keywords_on
+        from virtual_numbers.services.leasing import when_holder_leaves
+
+        when_holder_leaves(end_keywords_on)
