@@ -19,6 +19,7 @@ from billing.models import BillingTerms
 from billing.wording import money_text
 from clients.fields import AmountField
 from clients.localisation import mobile_hint, parse_mobile, zone_groups
+from clients.losses import CONFIRMATION, LARGEST_MARGIN, MarginField, check_margin, confirmation_field
 from clients.payers import FIELDS_OF, METHOD_FIELDS, METHODS_OF, Payer, methods_offered, payer_of
 from clients.selectors import may_change_login, owner_of
 from clients.services.clients import ClientValues
@@ -26,11 +27,11 @@ from virtual_numbers.models import NumberTerms
 
 Method = BillingTerms.Method
 LOWEST_TOPUP, HIGHEST_TOPUP = "1.00", "999999.99"
-HIGHEST_SMS_MARGIN, HIGHEST_MONTHLY = "100.00", "10000.00"
+HIGHEST_MONTHLY = "10000.00"
 TOPUP_FIELDS = ("fixed_topup", "minimum_topup", "daily_topup_limit")
 MONEY_FIELDS = (
     *TOPUP_FIELDS, "sms_margin", "number_margin", "keyword_price", "display_margin", "trial_credit",
-    "notification_limit", "notification_credits", "notification_email",
+    "notification_limit", "notification_credits", "notification_email", CONFIRMATION,
 )  # fmt: skip
 YES_NO = [("no", "No"), ("yes", "Yes")]
 REQUIRED_TEXT = "Fill this in; it cannot stay empty."
@@ -64,7 +65,7 @@ class TermsForm(forms.Form):
         label="SMS Margin",
         help_text="Added to your own price of each message part. The client sees and pays the sum; "
         "you earn the margin on each part.",
-        least="0", most=HIGHEST_SMS_MARGIN, required=False,
+        least="0", most=LARGEST_MARGIN, required=False,
     )  # fmt: skip
     number_margin = AmountField(
         label="Number Margin",
@@ -177,7 +178,7 @@ class ClientForm(TermsForm):
     # As on the page, so that the list of errors leads from top to bottom.
     field_order = (
         "contact_name", "name", "mobile", "country", "time_zone", "email", "password", "payer", "method", "fixed_topup",
-        "daily_topup_limit", "minimum_topup", "sms_margin", "trial", "trial_ends_on", "trial_credit",
+        "daily_topup_limit", "minimum_topup", "sms_margin", CONFIRMATION, "trial", "trial_ends_on", "trial_credit",
         "notification_limit", "notification_credits", "notification_email", "allocation", "number_margin",
         "keywords", "keyword_price", "keyword_limit", "welcome",
     )  # fmt: skip
@@ -196,6 +197,13 @@ class ClientForm(TermsForm):
         max_length=128,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
+    sms_margin = MarginField(
+        label="SMS Margin",
+        help_text="Added to your own price of each message part. The client sees and pays the sum; "
+        "you earn the margin on each part. Below zero you pay that much of each part yourself.",
+        required=False,
+    )
+    accept_loss = confirmation_field()
     trial = forms.ChoiceField(
         label="Trial Period", choices=YES_NO, required=False, help_text="Let the client try the portal until a date."
     )
@@ -307,11 +315,19 @@ class ClientForm(TermsForm):
             self._ask_for("daily_topup_limit", "Enter the most that the client can add in 24 hours, such as 100.00.")
         if "sms_margin" in FIELDS_OF[method]:
             self._ask_for("sms_margin", "Enter your margin on each message part; 0.00 = none.")
+            self._check_margin()
             self._check_trial()
 
     def _ask_for(self, name: str, sentence: str) -> None:
         if name in self.fields and name not in self.errors and self.cleaned_data.get(name) is None:
             self.add_error(name, sentence)
+
+    def _check_margin(self) -> None:
+        data = self.cleaned_data
+        try:
+            check_margin(self.account, data.get("country", ""), self._amount("sms_margin"), data[CONFIRMATION])
+        except ValidationError as error:
+            self.add_error("sms_margin", error)
 
     def _check_trial(self) -> None:
         if self.cleaned_data.get("trial") != "yes":
@@ -352,7 +368,7 @@ class DefaultsForm(TermsForm):
         label="SMS Margin",
         help_text="Added to your own price of a part, this is your display price for clients whose activity is billed "
         "to your account: what your client activity report bills them.",
-        least="0", most=HIGHEST_SMS_MARGIN, required=False,
+        least="0", most=LARGEST_MARGIN, required=False,
     )  # fmt: skip
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 
@@ -16,8 +17,7 @@ from accounts.selectors import get_child_for
 from billing.models import CountryMargin
 from billing.selectors import shows_money, terms_of
 from billing.services.margins import remove_country_margin, set_country_margin
-from clients.fields import AmountField
-from clients.forms import HIGHEST_SMS_MARGIN
+from clients.losses import CONFIRMATION, MarginField, check_margin, confirmation_field, typed_loss
 from clients.prices import PriceExample, example_price
 
 
@@ -25,16 +25,33 @@ class MarginForm(forms.Form):
     """A country and what is added to the parent's price there."""
 
     country = forms.ChoiceField(label="Country", error_messages={"required": "Choose a country."})
-    sms_margin = AmountField(
+    sms_margin = MarginField(
         label="SMS Margin",
-        help_text="Added to your own price of each part to this country, in place of the general margin.",
-        least="0", most=HIGHEST_SMS_MARGIN, error_messages={"required": "Enter the margin; 0.00 = none."},
-    )  # fmt: skip
+        help_text="Added to your own price of each part to this country, in place of the general margin. "
+        "Below zero you pay that much of each part yourself.",
+        error_messages={"required": "Enter the margin; 0.00 = none."},
+    )
+    accept_loss = confirmation_field()
 
-    def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, account: Account, parent: Account, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.parent = parent
         self.fields["country"].choices = [("", "Choose a country"), *country_choices()]  # type: ignore[attr-defined]
         self.fields["sms_margin"].currency = account.currency  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if "sms_margin" in data and "country" in data:
+            try:
+                check_margin(self.parent, data["country"], data["sms_margin"], data[CONFIRMATION])
+            except ValidationError as error:
+                self.add_error("sms_margin", error)
+        return data
+
+    @property
+    def loss(self) -> Decimal | None:
+        """What the parent would pay of each part, as it stands in the form."""
+        return typed_loss(self["sms_margin"].value())
 
 
 @dataclass(frozen=True)
@@ -64,11 +81,11 @@ def client_margins(request: TenantRequest, code: str) -> HttpResponse:
     terms = terms_of(client)
     if terms is None or not terms.shows_money or not shows_money(request.account):
         raise Http404("No margins.")
-    form = MarginForm(account=client)
+    form = MarginForm(account=client, parent=request.account)
     if request.method == "POST" and "remove" in request.POST:
         return _remove(request, client, request.POST["remove"])
     if request.method == "POST":
-        form = MarginForm(request.POST, account=client)
+        form = MarginForm(request.POST, account=client, parent=request.account)
         if form.is_valid():
             return _set(request, client, form.cleaned_data)
     context = {"client": client, "terms": terms, "form": form, "rows": margin_rows(request.account, client)}

@@ -98,6 +98,7 @@ def values_of(client: Account) -> dict[str, Any]:
         "minimum_topup": terms.minimum_topup,
         "daily_topup_limit": terms.daily_topup_limit,
         "sms_margin": terms.sms_margin,
+        "accept_loss": terms.sms_margin < 0,
         "trial": "yes" if terms.on_trial else "no",
         "trial_ends_on": terms.trial_ends_on if terms.on_trial else None,
         "trial_credit": terms.trial_credit or None,

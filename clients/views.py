@@ -23,6 +23,7 @@ from billing.trial import trial_of
 from clients import listing, selectors, wording
 from clients.forms import ClientForm, DefaultsForm, StatusForm, TermsForm
 from clients.localisation import mobile_hint, zone_groups
+from clients.losses import CONFIRMATION, MarginField, typed_loss
 from clients.margin_pages import margin_rows
 from clients.prices import PriceExample, client_price, example_price
 from clients.services.clients import create_client, update_client
@@ -109,6 +110,8 @@ def _form_context(parent: Account, form: TermsForm, sees_money: bool, client: Ac
     if sees_money:
         terms = terms_of(parent)
         context["preview"] = _preview(parent, form.chosen_country, form["sms_margin"].value(), client)
+        context["loss"] = typed_loss(form["sms_margin"].value())
+        context["accepts_loss"] = bool(form[CONFIRMATION].value()) if CONFIRMATION in form.fields else False
         context["preview_countries"] = form["country"].field.choices[1:]  # type: ignore[attr-defined]
         if terms is not None:
             context["display_price"] = example_price(parent, form.chosen_country, terms.display_margin)
@@ -120,7 +123,7 @@ def _preview(parent: Account, country: str, margin: Any, client: Account | None 
     own = CountryMargin.objects.filter(account=client, country=country).first() if client else None
     if own is not None:
         return replace(example_price(parent, country, own.sms_margin), is_of_country=True)
-    field = TermsForm.base_fields["sms_margin"]
+    field = MarginField(required=False)
     try:
         return example_price(parent, country, field.clean(field.prepare_value(margin) or "0"))
     except ValidationError:
@@ -138,7 +141,8 @@ def price_preview(request: TenantRequest) -> HttpResponse:
     country = request.GET.get("preview_country") or request.GET.get("country", "")
     client = get_child_for(request.account, request.GET["client"]) if request.GET.get("client") else None
     preview = _preview(request.account, country, request.GET.get("sms_margin", ""), client)
-    return render(request, "clients/_price_preview.html", {"preview": preview})
+    context = {"preview": preview, "loss": typed_loss(request.GET.get("sms_margin", ""))}
+    return render(request, "clients/_price_preview.html", context | {"accepts_loss": CONFIRMATION in request.GET})
 
 
 @require_GET

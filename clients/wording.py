@@ -26,6 +26,8 @@ def payment_words(terms: BillingTerms, currency: str) -> list[str]:
     if terms.method == Method.SMS_CREDITS:
         return ["You pay: the client sends with SMS credits that you transfer, to numbers of its own country."]
     margin = f"Your margin is {money(terms.sms_margin)} a part."
+    if terms.sms_margin < 0:
+        margin = f"You sell below your own price and pay {money(-terms.sms_margin)} of each part yourself."
     if terms.method == Method.CARD_FIXED:
         limit = f", up to {money(terms.daily_topup_limit)} in 24 hours" if terms.daily_topup_limit else ""
         return [f"Pays by credit card, {money(terms.fixed_topup)} at a time{limit}.", margin]

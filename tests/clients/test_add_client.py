@@ -1,6 +1,7 @@
 """ADD CLIENT: what is stored, what is refused, and that nothing typed is lost."""
 
 import html
+import re
 from collections.abc import Callable
 from decimal import Decimal as D
 from typing import Any
@@ -184,7 +185,9 @@ REFUSALS: list[tuple[str, dict[str, str], str]] = [
     ("fixed_topup", {"method": "card_fixed"}, "Enter the amount that the client adds at a time"),
     ("fixed_topup", {"method": "card_fixed", "fixed_topup": "300"}, "AUD 300.00 is more than the daily top up limit"),
     ("sms_margin", {"sms_margin": ""}, "Enter your margin on each message part"),
-    ("sms_margin", {"sms_margin": "-0.01"}, "AUD -0.01 is too little; enter AUD 0.00 or more."),
+    ("sms_margin", {"sms_margin": "-0.01"}, "AUD -0.01 is below zero: of each part you would pay AUD 0.01 yourself."),
+    ("sms_margin", {"sms_margin": "-0.05", "accept_loss": "on"}, "no message is free; enter AUD -0.049999 or more."),
+    ("sms_margin", {"sms_margin": "-100.01"}, "AUD -100.01 is too little; enter AUD -100.00 or more."),
     ("sms_margin", {"sms_margin": "0.0000001"}, "at most 6 decimals"),
     ("sms_margin", {"sms_margin": "100.01"}, "AUD 100.01 is too much; enter AUD 100.00 or less."),
     ("trial_ends_on", {"trial_ends_on": ""}, "Choose the last day of the trial"),
@@ -358,3 +361,35 @@ def test_the_cast_s_password_stays_the_reseller_s(reseller: Member, log_in: LogI
     add(log_in, reseller)
     request = RequestFactory().post("/login/")
     assert authenticate(request, username="reseller@test.example", password=PASSWORD) == reseller.user
+
+
+def test_a_margin_below_zero_is_saved_with_the_tick_beside_its_warning(log_in: LogIn, reseller: Member) -> None:
+    """The reseller's own price to Australia is 0.05 a part (tests/cast.py)."""
+    assert 'name="accept_loss"' in add(log_in, reseller, sms_margin="-0.01").content.decode()
+    assert add(log_in, reseller, sms_margin="-0.01", accept_loss="on").status_code == 302
+    assert added().billing_terms.sms_margin == D("-0.01")
+    browser = log_in(reseller.user)
+    page = browser.get(f"/clients/{added().code}/").content.decode()
+    assert "You sell below your own price and pay AUD 0.01 of each part yourself." in page
+    assert re.search(r'name="accept_loss"[^>]* checked', browser.get(f"/clients/{added().code}/edit/").content.decode())
+
+
+def test_the_preview_warns_of_a_margin_below_zero_as_it_is_typed(log_in: LogIn, reseller: Member) -> None:
+    browser = log_in(reseller.user)
+    shown = browser.get("/clients/price-preview/?preview_country=AU&sms_margin=-0.01").content.decode()
+    assert "You would sell below your own price" in shown
+    assert (
+        "accept_loss" not in browser.get("/clients/price-preview/?preview_country=AU&sms_margin=0.01").content.decode()
+    )
+
+
+def test_a_country_s_margin_below_zero_needs_the_tick_too(
+    log_in: LogIn, reseller: Member, client_member: Member
+) -> None:
+    browser, url = log_in(reseller.user), f"/clients/{client_member.account.code}/margins/"
+    refused = browser.post(url, {"country": "AU", "sms_margin": "-0.02"}).content.decode()
+    assert "is below zero" in refused
+    assert not client_member.account.country_margins.exists()
+    assert browser.post(url, {"country": "AU", "sms_margin": "-0.02", "accept_loss": "on"}).status_code == 302
+    assert client_member.account.country_margins.get().sms_margin == D("-0.02")
+    assert "you pay the difference" in browser.get(url).content.decode()

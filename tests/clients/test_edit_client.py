@@ -50,7 +50,8 @@ def added(web: Client, **changes: str) -> Account:
 def form_of(web: Client, client: Account) -> dict[str, Any]:
     """What the web would post back unchanged."""
     form: Any = web.get(f"/clients/{client.code}/edit/").context["form"]
-    return {name: "" if (value := form[name].value()) is None else str(value) for name in form.fields}
+    values = {name: form[name].value() for name in form.fields}
+    return {name: "" if value is None else str(value) for name, value in values.items() if value is not False}
 
 
 def edit(web: Client, client: Account, **changes: Any) -> Any:
