@@ -48,6 +48,13 @@ _NAVIGATION = [
         ],
     },
     {
+        "title": "Numbers",
+        "items": [
+            _link("Inventory", "dialpad", "numbers_virtualnumber"),
+            _link("Imported lists", "upload_file", "numbers_numberimport"),
+        ],
+    },
+    {
         "title": "Messages",
         "items": [
             _link("Batches", "stacks", "messaging_batch"),

@@ -190,7 +190,7 @@ class VirtualNumberAdmin(ModelAdmin):
         if not change:
             obj.__dict__.update(add_number(actor=actor, **values).__dict__)
             return
-        change_number(number=obj, actor=actor, **values)
+        change_number(existing=obj, actor=actor, **values)
         if "reserved_for" in form.changed_data:
             reserved_for = form.cleaned_data["reserved_for"]
             if reserved_for is None:

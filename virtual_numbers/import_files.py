@@ -45,7 +45,7 @@ def read_rows(content: bytes) -> list[Row]:
     filled = ((number, cells) for number, cells in lines if any(cells))
     heading_line, heading = next(filled, (0, []))
     columns = _columns(heading)
-    rows = []
+    rows: list[Row] = []
     for number, cells in filled:
         if len(rows) == MOST_LINES:
             raise UnreadableFile(f"The file has more than {MOST_LINES:,} numbers; split it.")

@@ -64,7 +64,7 @@ def judge(rows: Iterable[Row]) -> list[Line]:
     known = _Known.load()
     lines = [_read(row, known) for row in rows]
     _compare_with_each_other(lines)
-    _compare_with_inventory([line for line in lines if line.values], known)
+    _compare_with_inventory([line for line in lines if line.values])
     for line in lines:
         if line.verdict == ERROR:
             line.values = None
@@ -211,16 +211,16 @@ def _compare_with_each_other(lines: list[Line]) -> None:
             line.verdict, line.values = ERROR, None
 
 
-def _compare_with_inventory(lines: list[Line], known: _Known) -> None:
+def _compare_with_inventory(lines: list[Line]) -> None:
     numbers = VirtualNumber.objects.filter(number__in=[line.values.number for line in lines if line.values])
     found: dict[tuple[str, str], VirtualNumber] = {}
     for number in numbers.select_related("route").prefetch_related("prices"):
         found[number.country if number.kind == VirtualNumber.Kind.SHORT else "", number.number] = number
     for line in lines:
         assert line.values is not None  # noqa: S101 - filtered by the caller; for the type checker
-        number = found.get(line.values.key)
-        if number is not None:
-            _compare(line, line.values, number)
+        existing = found.get(line.values.key)
+        if existing is not None:
+            _compare(line, line.values, existing)
 
 
 def _compare(line: Line, values: Values, number: VirtualNumber) -> None:

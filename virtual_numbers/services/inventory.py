@@ -26,13 +26,13 @@ def add_number(*, actor: User | None, **values: Any) -> VirtualNumber:
 
 
 @transaction.atomic
-def change_number(*, number: VirtualNumber, actor: User | None, **values: Any) -> VirtualNumber:
+def change_number(*, existing: VirtualNumber, actor: User | None, **values: Any) -> VirtualNumber:
     """Change ``values`` (keys of EDITABLE) and note which.
 
     Raises NumberBusy where somebody has the number and would suddenly have another one.
     """
     _check_names(values)
-    current = _locked(number)
+    current = _locked(existing)
     changed = {key: value for key, value in values.items() if getattr(current, key) != value}
     fixed = sorted(_LEASED_AS & changed.keys())
     if fixed and Lease.objects.filter(number=current).exists():
