@@ -130,6 +130,9 @@ class AutoRecharge(models.Model):
     failures = models.PositiveSmallIntegerField(default=0, help_text="In a row; too many switch it off.")
     next_try_at = models.DateTimeField(default=timezone.now)
     last_error = models.CharField(max_length=300, blank=True)
+    # Money went back to the customer and left less than the threshold: its card is not charged for that.
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_for = models.CharField(max_length=200, blank=True, help_text="What took the money out.")
 
     class Meta:
         indexes = [models.Index(fields=["next_try_at"], condition=models.Q(is_on=True), name="recharges_on")]
