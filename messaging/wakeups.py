@@ -15,6 +15,9 @@ log = structlog.get_logger(__name__)
 DISPATCH = "messaging.tasks.dispatch_route"
 SETTLE = "messaging.tasks.settle_messages"
 RECEIPTS = "messaging.tasks.apply_receipts"
+INBOUND = "messaging.tasks.receive_inbound"
+ACTIONS = "messaging.tasks.do_inbound_actions"
+CALLS = "messaging.tasks.make_inbound_calls"
 
 # A hint that no worker took by then is dropped from the queue, so hints cannot pile up before a worker that is down.
 LIFETIME = 10  # seconds

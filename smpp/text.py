@@ -111,14 +111,18 @@ def decode_payload(data_coding: int, esm_class: int, payload: bytes) -> tuple[st
     Never raises. A user data header that does not fit the payload is taken for text, an octet outside the alphabet
     becomes U+FFFD, and binary data (data_coding 2, 4 and the like) is read as Latin-1 so that no octet is lost.
     """
-    concatenation = None
-    if esm_class & ESM_CLASS_UDHI and payload and payload[0] < len(payload):
-        header, payload = payload[1 : payload[0] + 1], payload[payload[0] + 1 :]
-        concatenation = _read_concatenation(header)
+    octets, concatenation = split_header(esm_class, payload)
     alphabet = _alphabet(data_coding)
     if alphabet == GSM_7:
-        return _decode_gsm(payload), concatenation
-    return payload.decode(alphabet, "replace"), concatenation
+        return _decode_gsm(octets), concatenation
+    return octets.decode(alphabet, "replace"), concatenation
+
+
+def split_header(esm_class: int, payload: bytes) -> tuple[bytes, Concatenation | None]:
+    """Take off the user data header: the text's own octets, and which piece of a long message they are, if any."""
+    if not (esm_class & ESM_CLASS_UDHI and payload and payload[0] < len(payload)):
+        return payload, None
+    return payload[payload[0] + 1 :], _read_concatenation(payload[1 : payload[0] + 1])
 
 
 def _without_lone_surrogates(text: str) -> str:

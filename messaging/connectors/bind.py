@@ -14,9 +14,10 @@ from messaging.connectors.database import Database, DatabaseAway
 from messaging.connectors.sending import Hand
 from messaging.connectors.statements import StatusRow
 from messaging.models import ConnectorStatus
+from messaging.services.inbound_parts import part_of_deliver
 from smpp.client import BindRefused, ClientSession, ConnectionFailed, Deliver, DeliverRefused
 from smpp.pdu import Status
-from smpp.receipts import parse_receipt
+from smpp.receipts import Receipt, parse_receipt
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to connect
 STABLE_SECONDS = 10.0  # a session that lived this long starts the back-off anew
 DRAIN_SECONDS = 12.0  # for open answers when leaving
 RECORD_SECONDS = 6.0  # then for the database to take them
+# After so long a carrier may have given up waiting for its answer, and brings the same again on the same session.
+PUNCTUAL_SECONDS = 5.0
 
 State = ConnectorStatus.State
 
@@ -36,7 +39,7 @@ class Bind:
 
     The right is an advisory lock on the connection that claims: without the lock there is no connection to claim with.
     ``on_claimed`` and ``on_recorded`` are told that the stock shrinks and that there is something to settle,
-    ``on_receipts`` that receipts were stored.
+    ``on_receipts`` and ``on_inbound`` that receipts or inbound messages were stored.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Bind:
         on_claimed: Callable[[int], None],
         on_recorded: Callable[[], None],
         on_receipts: Callable[[], None],
+        on_inbound: Callable[[], None],
     ) -> None:
         self.config = config
         # A new one for every bind that is started: what another had in hand is never mistaken for this one's.
@@ -53,8 +57,10 @@ class Bind:
         self.hand = Hand(config, self._token, on_recorded)
         self._on_claimed = on_claimed
         self._on_receipts = on_receipts
+        self._on_inbound = on_inbound
+        self._session = ""  # names what inbound parts came on; see ``_store``
         self._claims = Database(f"connector {config.name} claims", reopen=False)
-        self._receipts = Database(f"connector {config.name} receipts")
+        self._received = Database(f"connector {config.name} received")
         self._stopping = asyncio.Event()
         self._leave = asyncio.Event()  # end the session: it closed, the right is lost, or the process ends
         self._owns = False
@@ -92,7 +98,7 @@ class Bind:
             if not recorder.done():
                 await self._finish_records()
             recorder.cancel()
-            for database in (self.hand, self._claims, self._receipts):
+            for database in (self.hand, self._claims, self._received):
                 await database.close()
         if not recorder.cancelled() and recorder.done():
             recorder.result()
@@ -144,6 +150,7 @@ class Bind:
         self._leave.clear()
         if self._stopping.is_set():
             return
+        self._session = token_hex(6)
         try:
             session = await ClientSession.connect(self.config.smpp, self._store, self._closed)
         except BindRefused as error:
@@ -223,15 +230,28 @@ class Bind:
         return False
 
     async def _store(self, delivers: list[Deliver]) -> None:
-        """Store receipts before they are acknowledged; while the database is away the carrier has to come again."""
-        receipts = [(one, receipt) for one in delivers if (receipt := parse_receipt(one)) is not None]
-        if len(receipts) < len(delivers):
-            # Nobody can have leased a number yet, so no inbound message can be for anybody.
-            log.warning("connector.inbound_ignored", bind=self.config.name, count=len(delivers) - len(receipts))
-        if receipts:
-            try:
-                await statements.store_receipts(self._receipts, self.config.route_id, receipts)
-            except DatabaseAway as error:
-                log.warning("connector.receipts_later", bind=self.config.name, count=len(receipts), detail=str(error))
-                raise DeliverRefused(Status.ESME_RX_T_APPN) from error
-            self._on_receipts()
+        """Store what the carrier brought before it is acknowledged; while the database is away it has to come again.
+
+        An inbound part that comes again on the same session is another one, for the carrier has its answer. Where that
+        is not certain, because the answer was an error or came late, the session gets another name.
+        """
+        receipts, parts, session = list[tuple[Deliver, Receipt]](), [], self._session
+        for one in delivers:
+            if (receipt := parse_receipt(one)) is not None:
+                receipts.append((one, receipt))
+            else:
+                parts.append(part_of_deliver(self.config.route_id, one, session))
+        began = time.monotonic()
+        try:
+            if receipts:
+                await statements.store_receipts(self._received, self.config.route_id, receipts)
+                self._on_receipts()
+            if parts:
+                await statements.store_parts(self._received, self.config.route_id, parts)
+                self._on_inbound()
+        except DatabaseAway as error:
+            self._session = token_hex(6)
+            log.warning("connector.received_later", bind=self.config.name, count=len(delivers), detail=str(error))
+            raise DeliverRefused(Status.ESME_RX_T_APPN) from error
+        if time.monotonic() - began > PUNCTUAL_SECONDS:
+            self._session = token_hex(6)

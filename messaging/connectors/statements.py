@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from messaging.connectors.database import Database
+from messaging.services import inbound_parts
+from messaging.services.inbound_parts import PartRow
 from smpp.pdu import Deliver
 from smpp.receipts import Receipt
 
@@ -174,6 +176,11 @@ async def store_receipts(database: Database, route_id: int, receipts: Sequence[t
         for deliver, one in receipts
     ]
     await database.fetch(_STORE_RECEIPTS, [route_id, *_columns(rows, 5)])
+
+
+async def store_parts(database: Database, route_id: int, parts: Sequence[PartRow]) -> None:
+    """Store inbound parts as they came; committed on return."""
+    await database.fetch(inbound_parts.STORE, inbound_parts.columns_of(route_id, parts))
 
 
 def _recipient(source: str) -> str:
