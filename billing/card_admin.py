@@ -163,7 +163,9 @@ class SavedCardAdmin(ReadOnlyAdmin):
 
 @admin.register(AutoRecharge)
 class AutoRechargeAdmin(ReadOnlyAdmin):
-    list_display = ("account", "is_on", "threshold", "amount", "card", "failures", "next_try_at", "last_error")
+    list_display = (
+        "account", "is_on", "threshold", "amount", "card", "failures", "paused_at", "next_try_at", "last_error",
+    )  # fmt: skip
     list_filter = ("is_on",)
     list_select_related = ("account", "card")
     search_fields = ("account__name",)

@@ -47,6 +47,12 @@ def sweep_recharges() -> None:
     recharges.sweep_recharges(timezone.now())
 
 
+@shared_task(name=recharges.RECHARGE)
+def recharge_account(account_id: int) -> None:
+    """An account that recharges automatically has just spent something; what this misses is the sweep's."""
+    recharges.look_at(account_id, timezone.now())
+
+
 @shared_task(name="billing.tasks.send_refund")
 def send_refund(refund_id: int) -> None:
     """Tell the gateway of one refund; what it does not answer is the sweep's."""

@@ -12,7 +12,9 @@ from billing.gateways import stripe
 from billing.models import Dispute, TopUp
 from billing.services import card_movements, ledger
 from billing.services.receipts import queue_dispute_mail
+from billing.services.recharge_pauses import pause_recharge, resume_covered
 from billing.services.refunds import PaymentUnknown
+from billing.wording import money_text
 
 State = Dispute.State
 REINSTATED = "charge.dispute.funds_reinstated"
@@ -82,6 +84,9 @@ def _withdraw(dispute: Dispute, topup: TopUp) -> None:
         dispute.withdrawn_transaction = card_movements.card_dispute(
             account=topup.account, amount=dispute.amount, dispute_id=dispute.gateway_id, topup_code=topup.code
         )
+        withdrawn = money_text(dispute.amount, dispute.currency)
+        reason = f"your bank withdrew a disputed payment of {withdrawn}"
+        pause_recharge(account=topup.account, reason=reason, key=f"dispute:{dispute.pk}")
 
 
 def _give_back(dispute: Dispute, topup: TopUp) -> None:
@@ -89,3 +94,4 @@ def _give_back(dispute: Dispute, topup: TopUp) -> None:
         dispute.returned_transaction = card_movements.card_dispute_won(
             account=topup.account, amount=dispute.amount, dispute_id=dispute.gateway_id, topup_code=topup.code
         )
+        resume_covered(topup.account)

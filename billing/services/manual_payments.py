@@ -9,7 +9,9 @@ from accounts.services import audit
 from billing.exceptions import MoneyStranded
 from billing.models import BillingTerms, LedgerTransaction
 from billing.services import ledger
+from billing.services.recharge_pauses import pause_recharge
 from billing.services.trials import close_trial_by_payment, lock_terms
+from billing.wording import money_text
 
 
 @transaction.atomic
@@ -31,4 +33,7 @@ def book_payment(*, account: Account, amount: Decimal, key: str, reason: str, ac
     )  # fmt: skip
     if amount > 0:
         close_trial_by_payment(account=account, amount=amount, reference=key)
+    else:
+        taken = money_text(-amount, account.currency)
+        pause_recharge(account=account, reason=f"a correction of {taken}", key=f"manual:{booked.public_id}")
     return booked

@@ -1,16 +1,17 @@
 """Adding credit automatically from a saved card when less than a threshold is available (issue: auto-recharge).
 
 One attempt at a time for an account, under its terms' row lock and, beneath it, a unique index. Locks are taken in the
-order terms, recharge, top-up, wallets; the gateway is called with nothing locked.
+order terms, top-up, wallets, recharge; the gateway is called with nothing locked.
 """
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,15 +20,18 @@ from accounts.services import audit
 from accounts.services.mail import queue_mail
 from billing.exceptions import BillingError, NotAllowed, TopUpRefused
 from billing.gateways.exceptions import GatewayError
-from billing.models import AutoRecharge, LedgerAccount, SavedCard, TopUp
+from billing.models import AutoRecharge, SavedCard, TopUp
 from billing.people import notice_address
 from billing.selectors import balance_of
 from billing.services import cards, topups
+from billing.services.recharge_pauses import resume_covered, with_available
 from billing.services.topup_limits import CHECKOUT_LIFETIME, check_amount, check_method, room_of
 from billing.wording import money_text
 
 log = structlog.get_logger(__name__)
 
+# The task that looks at one account: a hint of whoever has just spent its money (the sweep finds what it misses).
+RECHARGE = "billing.tasks.recharge_account"
 MOST_FAILURES = 3
 FIRST_PAUSE = timedelta(minutes=15)
 # How long a daily limit that has no room is left alone when nobody can say when it frees up.
@@ -56,6 +60,7 @@ def set_recharge(
             defaults={
                 "is_on": True, "threshold": threshold, "amount": amount, "card": card, "consent_by": actor,
                 "consent_at": timezone.now(), "failures": 0, "next_try_at": timezone.now(), "last_error": "",
+                "paused_at": None, "paused_for": "",
             },
         )  # fmt: skip
         audit.record(
@@ -76,16 +81,19 @@ def stop_recharge(*, account: Account, actor: User) -> bool:
 
 def sweep_recharges(now: datetime) -> int:
     """Recharge every account that fell below its threshold and may be tried now; returns how many were charged."""
-    wallet = {"account__ledger_accounts__kind": LedgerAccount.Kind.WALLET}
-    low = AutoRecharge.objects.filter(
-        is_on=True, next_try_at__lte=now, account__ledger_accounts__currency=F("account__currency"), **wallet
-    ).annotate(
-        available=F("account__ledger_accounts__balance")
-        + F("account__ledger_accounts__credit_limit")
-        + F("account__ledger_accounts__overdraft_limit")
-    )
-    due = low.filter(available__lt=F("threshold")).select_related("account").order_by("next_try_at")
+    resume_covered()
+    due = _due(now).select_related("account").order_by("next_try_at")
     return sum(recharge(row.account) is not None for row in due)
+
+
+def look_at(account_id: int, now: datetime) -> TopUp | None:
+    """As the sweep, for one account whose balance may have fallen a moment ago."""
+    found = _due(now).filter(account=account_id).select_related("account").first()
+    return recharge(found.account) if found else None
+
+
+def _due(now: datetime) -> QuerySet[Any]:
+    return with_available().filter(paused_at=None, next_try_at__lte=now, available__lt=F("threshold"))
 
 
 def recharge(account: Account) -> TopUp | None:
@@ -107,7 +115,7 @@ def _reserve(account: Account) -> TopUp | None:
     terms = topups.locked_terms(account)
     wanted = AutoRecharge.objects.select_for_update().filter(account=account).first()
     now = timezone.now()
-    if wanted is None or not wanted.is_on or wanted.card is None or wanted.next_try_at > now:
+    if wanted is None or not wanted.is_on or wanted.card is None or wanted.paused_at or wanted.next_try_at > now:
         return None
     balance = balance_of(account)
     if _in_flight(account) or balance.is_frozen or balance.available >= wanted.threshold:

@@ -22,6 +22,7 @@ from billing.gateways.money import to_minor_units
 from billing.models import Refund, TopUp
 from billing.services import card_movements
 from billing.services.receipts import queue_refund_mail
+from billing.services.recharge_pauses import pause_recharge, resume_covered
 from billing.wording import money_text
 
 log = structlog.get_logger(__name__)
@@ -82,6 +83,8 @@ def _book(refund: Refund, *, key: str, actor: User | None) -> None:
         account=topup.account, amount=refund.amount, key=key, topup_code=topup.code, reason=refund.reason, actor=actor
     )
     refund.save(update_fields=["transaction"])
+    given_back = money_text(refund.amount, refund.currency)
+    pause_recharge(account=topup.account, reason=f"a refund of {given_back}", key=f"refund:{refund.code}")
     TopUp.objects.filter(pk=topup.pk).update(refunded=F("refunded") + refund.amount)
     audit.record(
         account=topup.account, actor=actor, action="refund.booked", subject=topup.code, refund=refund.code,
@@ -162,6 +165,7 @@ def _fail(topup_code: str, code: str, problem: str, told: stripe.RefundState | N
             account=topup.account, amount=refund.amount, key=refund.code, topup_code=topup.code
         )
         TopUp.objects.filter(pk=topup.pk).update(refunded=F("refunded") - refund.amount)
+        resume_covered(topup.account)
     refund.state, refund.error = Refund.State.FAILED, problem[:300]
     refund.gateway_id = told.id if told else refund.gateway_id
     refund.save(update_fields=["state", "error", "gateway_id", "returned_transaction"])

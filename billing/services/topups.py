@@ -25,6 +25,7 @@ from billing.gateways.exceptions import GatewayError, GatewayRefused
 from billing.models import BillingTerms, SavedCard, TopUp
 from billing.services import card_movements
 from billing.services.receipts import queue_receipt
+from billing.services.recharge_pauses import resume_covered
 from billing.services.topup_limits import CHECKOUT_LIFETIME, check_amount
 from billing.services.trials import close_trial_by_payment, lock_terms_of_topup
 from billing.wording import money_text
@@ -211,6 +212,7 @@ def _credit(topup: TopUp, payment: Payment) -> None:
     topup.save(update_fields=["transaction", "state", "paid_at", "payment_intent", "card"])
     audit.record(account=topup.account, actor=None, action="topup.paid", subject=topup.code, amount=str(topup.amount))
     close_trial_by_payment(account=topup.account, amount=topup.amount, reference=topup.code)
+    resume_covered(topup.account)
     queue_receipt(topup)
 
 

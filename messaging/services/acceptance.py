@@ -12,6 +12,7 @@ from accounts.services import audit
 from billing.exceptions import InsufficientFunds, SubsidyMissing, TermsChanged, WalletFrozen
 from billing.models import Quote
 from billing.services import ledger
+from billing.services.recharges import RECHARGE
 from billing.wording import money_text
 from contacts.models import ContactList
 from contacts.services.opt_outs import hold_still
@@ -154,6 +155,8 @@ def _write_batch(plan: Plan, *, actor: User | None, door: str, message_class: in
         quantity=plan.message_count, actor=actor, currency=plan.currency, subsidies=plan.subsidies,
     )  # fmt: skip
     plan.prices.check_payer()
+    if plan.prices.payer_terms.pays_by_card:
+        transaction.on_commit(partial(wake, RECHARGE, plan.payer.pk))
     for route_id in sorted({recipient.route_id for recipient in plan.recipients}):
         transaction.on_commit(partial(wake, DISPATCH, route_id))
     return batch

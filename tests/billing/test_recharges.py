@@ -148,7 +148,7 @@ def test_a_removed_card_switches_it_off(double: Double, on: AutoRecharge, client
     assert sweep_recharges(timezone.now()) == 0
 
 
-def test_a_disputed_card_is_not_charged_again_meanwhile(
+def test_a_disputed_card_is_charged_again_only_once_its_customer_wants_that(
     double: Double, on: AutoRecharge, client_member: Member
 ) -> None:
     dispute = double.dispute(TopUp.objects.get().payment_intent)
@@ -157,6 +157,8 @@ def test_a_disputed_card_is_not_charged_again_meanwhile(
     assert sweep_recharges(timezone.now()) == 0
     double.decide(dispute, "lose")
     deliver(told(double, 1))
+    assert sweep_recharges(timezone.now()) == 0
+    switch_on(client_member, SavedCard.objects.get())
     assert sweep_recharges(timezone.now()) == 1
     assert available(client_member) == D(40)
 
