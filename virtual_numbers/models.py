@@ -15,6 +15,7 @@ class NumberTerms(models.Model):
 
     class Allocation(models.TextChoices):
         OWN = "own", "Client buys their own"
+        PARENT = "parent", "Numbers come from the parent"
 
     account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="number_terms")
     allocation = models.CharField(
