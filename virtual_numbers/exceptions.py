@@ -23,3 +23,7 @@ class LeaseOver(NumberError):
 
 class NotAllocatable(NumberError):
     """The number cannot be given to, or taken back from, that client."""
+
+
+class LeasingNotOffered(NumberError):
+    """The account has the numbers that its parent gives it, and leases none itself (seed 1, step 5)."""

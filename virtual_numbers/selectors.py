@@ -2,11 +2,12 @@
 
 import re
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.http import Http404
 
 from accounts.models import Account
 from billing.models import Subscription
-from virtual_numbers.models import Lease, VirtualNumber
+from virtual_numbers.models import Lease, NumberTerms, VirtualNumber
 
 Capability = VirtualNumber.Capability
 _NOT_DIGITS = re.compile(r"\D")
@@ -56,3 +57,17 @@ def senders_of(account: Account) -> list[VirtualNumber]:
     """The numbers that the account may send from now, by number."""
     working = held_by(account).filter(subscription__state__in=Subscription.WORKING)
     return [lease.number for lease in working.filter(number__capabilities__contains=[Capability.SMS_OUT])]
+
+
+def may_lease(account: Account) -> bool:
+    """Whether the account picks numbers from the list itself (seed 1, step 5); else it has those that it is given."""
+    return not NumberTerms.objects.filter(account=account).exclude(allocation=NumberTerms.Allocation.OWN).exists()
+
+
+def get_lease_for(account: Account, code: str) -> Lease:
+    """A lease in force that the account pays for or whose number it uses; anything else is 404."""
+    found = Lease.objects.filter(code=code, ended_at=None).filter(Q(account=account) | Q(holder=account))
+    lease = found.select_related("number__route", "account", "holder", "allocated_to", "subscription").first()
+    if lease is None:
+        raise Http404("No such number.")
+    return lease

@@ -20,10 +20,11 @@ from billing.models import Subscription
 from billing.services import subscriptions
 from billing.services.subscriptions import Counts
 from billing.wording import money_text
-from virtual_numbers.exceptions import LeaseOver, NotAllocatable, NumberTaken
+from virtual_numbers.exceptions import LeaseOver, LeasingNotOffered, NotAllocatable, NumberTaken
 from virtual_numbers.models import Lease, NumberSettings, VirtualNumber
 from virtual_numbers.prices import Offer as Offer
 from virtual_numbers.prices import price_for, price_of
+from virtual_numbers.selectors import may_lease
 
 State = VirtualNumber.State
 
@@ -52,8 +53,10 @@ def lease(
     """Lease a number: set-up and first month are charged now, the next months on the same day of each.
 
     ``expected``: what the person saw that it costs now (Offer.now), None for an account that sees no money. Raises
-    NumberTaken, PriceChanged, NoPrice, and as subscriptions.start.
+    LeasingNotOffered, NumberTaken, PriceChanged, NoPrice, and as subscriptions.start.
     """
+    if not may_lease(account):
+        raise LeasingNotOffered("Your numbers are given to you; ask whoever manages your account for another one.")
     now = now or timezone.now()
     current = _lock_number(number.pk)
     if current.state != State.FREE and (current.state, current.reserved_for_id) != (State.RESERVED, account.pk):
