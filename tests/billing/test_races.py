@@ -1,6 +1,7 @@
 """Races for money on real connections. Each has a canary: the same race with its lock taken out must go wrong.
 
-The daily limit from two browsers is in test_daily_limit.py, transfers against sends in test_credits.py.
+The daily limit from two browsers is in test_daily_limit.py, many transfers against many sends in test_credits.py,
+automatic recharges in test_recharges.py, switching the payer during a send in test_switching.py.
 """
 
 import threading
@@ -18,9 +19,10 @@ from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from accounts.models import Account
-from billing.exceptions import DuplicateMovement
+from billing.exceptions import DuplicateMovement, InsufficientFunds
 from billing.models import LedgerAccount, LedgerTransaction, TopUp
 from billing.selectors import balance_of, credits_of
+from billing.services import credit_movements as movements
 from billing.services import credits, ledger, topups
 from billing.services.pricing import PriceList
 from billing.services.topups import Payment, settle_payment
@@ -104,6 +106,65 @@ def test_canary_without_the_floor_a_check_before_the_hold_lets_more_than_ten_thr
     monkeypatch.setattr(ledger, "hold", look_then_hold)
     assert send_fifty(covers_ten, run_together) == {"Batch": 50}
     assert balance_of(covers_ten.account).available == D(-56)
+
+
+# --- A transfer of credits against a send --------------------------------------------------------------------------
+
+
+def transfer_or_send(seller: Member, client: Member, run_together: RunTogether) -> list[str]:
+    """Both want all of the seller's wallet, 1.00: twenty credits at 0.05, or twenty messages."""
+    numbers = [f"+614{10_000_000 + index}" for index in range(20)]
+    outcomes = run_together(2, lambda index: give(client, 20) if index else accept(seller, numbers))
+    return sorted(type(outcome).__name__ for outcome in outcomes)
+
+
+@pytest.fixture
+def credits_client(reseller: Member) -> Member:
+    """The reseller's wallet covers one of the two. Its quote is stored, so that neither waits for the other there."""
+    prices = PriceList(reseller.account)
+    prices.save_quotes([prices.price_of(AU)])
+    ledger.manual_payment(account=reseller.account, amount=D(-99), key="less", reason="test", actor=None)
+    return make_credits_client(reseller)
+
+
+def test_of_a_transfer_and_a_send_at_once_a_wallet_pays_the_one_that_it_covers(
+    committed_db: object, reseller: Member, credits_client: Member, run_together: RunTogether,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    meet_before_paying(monkeypatch)
+    outcomes = transfer_or_send(reseller, credits_client, run_together)
+    assert outcomes in (["Batch", "InsufficientFunds"], ["CreditLot", "NotEnoughMoney"])
+    assert balance_of(reseller.account).available == D(0)
+    assert credits_of(credits_client.account).available == (20 if "CreditLot" in outcomes else 0)
+    call_command("verify_ledger")
+
+
+def test_canary_without_the_floor_both_are_paid_for(
+    committed_db: object, reseller: Member, credits_client: Member, run_together: RunTogether,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As above, with a look at the balance in the place of the database's check: both look before either takes."""
+    as_owner("ALTER TABLE billing_ledgeraccount DROP CONSTRAINT wallet_floor")
+    meet_before_paying(monkeypatch, looks_at=reseller)
+    assert transfer_or_send(reseller, credits_client, run_together) == ["Batch", "CreditLot"]
+    assert balance_of(reseller.account).available == D(-1)
+
+
+def meet_before_paying(monkeypatch: pytest.MonkeyPatch, looks_at: Member | None = None) -> None:
+    """The transfer and the send come to the wallet at one moment, after a look at it where ``looks_at`` is given."""
+    meeting = threading.Barrier(2)
+
+    def meets(real: Callable[..., Any]) -> Callable[..., Any]:
+        def arrive(*args: Any, **kwargs: Any) -> Any:
+            if looks_at and balance_of(looks_at.account).available < 1:
+                raise InsufficientFunds("no", D(1))
+            meeting.wait(timeout=30)
+            return real(*args, **kwargs)
+
+        return arrive
+
+    monkeypatch.setattr(ledger, "hold", meets(ledger.hold))
+    monkeypatch.setattr(movements, "lock_credits", meets(movements.lock_credits))
 
 
 # --- The same payment heard twice at once --------------------------------------------------------------------------
