@@ -10,13 +10,17 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import Account
+from accounts.phones import split_recipients
 from billing.days import DayField
 from billing.statements import Period
+from contacts import merge
+from contacts.models import ContactList
+from contacts.selectors import field_names, lists_of
 from messaging.exceptions import SendingError
 from messaging.models import Message
 from messaging.periods import DEFAULT_DAYS, LONGEST_DAYS, last_days
 from messaging.selectors import GROUPS, Sight
-from messaging.services.planning import check_sender, check_text, split_recipients
+from messaging.services.planning import check_sender, check_text
 
 
 class SendForm(forms.Form):
@@ -24,9 +28,17 @@ class SendForm(forms.Form):
 
     recipients = forms.CharField(
         label="Recipients",
+        required=False,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "autocomplete": "off", "inputmode": "tel"}),
-        error_messages={"required": "Enter at least one recipient."},
+    )
+    lists = forms.ModelMultipleChoiceField(
+        ContactList.objects.none(),
+        label="Lists",
+        required=False,
+        to_field_name="code",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"invalid_choice": "One of the lists is gone; choose among those that are left."},
     )
     sender = forms.CharField(
         label="Sender",
@@ -44,6 +56,9 @@ class SendForm(forms.Form):
     def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.account = account
+        lists: Any = self.fields["lists"]
+        lists.queryset = lists_of(account)
+        lists.label_from_instance = lambda one: f"{one.name} ({one.size:,})"
 
     def clean_sender(self) -> str:
         try:
@@ -53,13 +68,36 @@ class SendForm(forms.Form):
 
     def clean_text(self) -> str:
         try:
-            return check_text(self.cleaned_data["text"])
+            text = check_text(self.cleaned_data["text"], merges=True)
         except SendingError as error:
             raise ValidationError(str(error)) from error
+        known = [*merge.STANDARD, *field_names(self.account)]
+        unknown = [name for name in merge.names_in(text) if name not in known]
+        if unknown:
+            fields = ", ".join(f"{{{name}}}" for name in known)
+            raise ValidationError(
+                f"{{{unknown[0]}}} is no merge field of your contacts; there are {fields}."
+                " To send braces as they are, put a space after the first."
+            )
+        return text
 
-    def numbers(self) -> list[str]:
-        """The recipients as typed, one by one, after ``is_valid``."""
-        return split_recipients(self.cleaned_data["recipients"], self.account.country)
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        has_numbers = any(character.isalnum() for character in cleaned.get("recipients", ""))
+        if not has_numbers and not cleaned.get("lists") and "lists" not in self.errors:
+            self.add_error("recipients", "Enter at least one recipient, or choose a list.")
+        return cleaned
+
+    def sending(self) -> dict[str, Any]:
+        """What plan_batch and accept_batch take of it, after ``is_valid``; the recipients as typed, one by one."""
+        typed = self.cleaned_data["recipients"]
+        return {
+            "sender": self.cleaned_data["sender"],
+            "text": self.cleaned_data["text"],
+            "recipients": split_recipients(typed, self.account.country),
+            "lists": list(self.cleaned_data["lists"]),
+            "merges": True,
+        }
 
     def refuse(self, error: SendingError) -> None:
         """Show why sending was refused at the field that it is about."""

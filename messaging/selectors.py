@@ -15,6 +15,7 @@ from accounts.models import Account
 from billing.models import CREDITS, BillingTerms, Hold
 from billing.selectors import terms_of
 from billing.statements import Period
+from contacts.merge import has_fields
 from messaging.keyset import Cursor, Page, find_keys
 from messaging.models import Batch, Exclusion, Message, time_of
 from messaging.periods import uuid_bounds, uuid_floor
@@ -268,6 +269,13 @@ def excluded_of(batch: Batch) -> Excluded:
     counts = rows.order_by("reason").values_list("reason").annotate(count=Count("*"))
     labelled = [(Exclusion.Reason(reason).label, count) for reason, count in counts]
     return Excluded(labelled, list(rows.order_by("pk")[:SHOWN_EXCLUSIONS]), sum(count for _, count in labelled))
+
+
+def has_own_texts(batch: Batch) -> bool:
+    """Whether recipients of the batch got texts that differ from what was written: its merge fields were filled in."""
+    if not has_fields(batch.text):
+        return False
+    return Message.objects.filter(batch=batch, pk__gt=batch.pk, text__isnull=False).exists()
 
 
 @dataclass(frozen=True)

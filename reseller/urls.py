@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include(log_in_patterns)),
     path("", include("billing.urls")),
     path("", include("clients.urls")),
+    path("", include("contacts.urls")),
     path("", include("messaging.urls")),
     path("", include("reseller.health_views")),
     path("admin/", admin.site.urls),

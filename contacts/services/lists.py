@@ -56,6 +56,7 @@ def rename_list(*, contact_list: ContactList, name: str, actor: User | None) -> 
                 before=before, after=name,
             )  # fmt: skip
     except IntegrityError as error:
+        contact_list.name = before
         raise _taken(name, error) from error
 
 

@@ -43,7 +43,8 @@ def batch_list(request: TenantRequest) -> HttpResponse:
 def batch_detail(request: TenantRequest, code: str) -> HttpResponse:
     """One batch; the part that changes asks for itself until the batch is finished."""
     batch = selectors.get_batch_for(request.account, code)
-    context = _progress_context(request, batch) | {"excluded": selectors.excluded_of(batch)}
+    more = {"excluded": selectors.excluded_of(batch), "has_own_texts": selectors.has_own_texts(batch)}
+    context = _progress_context(request, batch) | more
     return render(request, "messaging/batch_detail.html", context)
 
 

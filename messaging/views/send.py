@@ -10,13 +10,16 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import MAY_BILL, MAY_SEND, TenantRequest, tenant_view
+from contacts import merge
+from contacts.selectors import field_names
 from messaging import selectors
 from messaging.exceptions import NotEnoughMoney, SendingError
 from messaging.forms import ConfirmationForm, SendForm
 from messaging.models import Batch
 from messaging.preview import Preview
 from messaging.services.acceptance import accept_batch
-from messaging.services.planning import MAX_PARTS, Plan, plan_batch
+from messaging.services.batch_plan import Plan
+from messaging.services.planning import MAX_PARTS, plan_batch
 
 
 @require_http_methods(["GET", "POST"])
@@ -41,7 +44,11 @@ def send(request: TenantRequest) -> HttpResponse:
 def _empty_form(request: TenantRequest) -> SendForm:
     senders = selectors.recent_senders(request.account)
     initial: dict[str, Any] = {"sender": senders[0] if senders else ""}
-    initial |= {name: request.POST[name] for name in SendForm.base_fields if name in request.POST}
+    if request.method == "POST":
+        initial |= {name: request.POST[name] for name in ("recipients", "sender", "text") if name in request.POST}
+        initial["lists"] = request.POST.getlist("lists")
+    else:  # a list's page, or a contact's, leads here
+        initial |= {"lists": request.GET.getlist("list"), "recipients": request.GET.get("to", "")[:20]}
     return SendForm(initial=initial, account=request.account)
 
 
@@ -51,6 +58,7 @@ def _show_form(request: TenantRequest, form: SendForm, *, lacks_money: bool = Fa
         "most_recipients": settings.MAX_WEB_RECIPIENTS,
         "most_parts": MAX_PARTS,
         "recent_senders": selectors.recent_senders(request.account),
+        "merge_fields": [*merge.STANDARD, *field_names(request.account)],
         "offers_credit": lacks_money and _may_add_credit(request),
     }
     return render(request, "messaging/send.html", context)
@@ -61,12 +69,7 @@ def _may_add_credit(request: TenantRequest) -> bool:
 
 
 def _plan(request: TenantRequest, form: SendForm) -> Plan:
-    return plan_batch(
-        account=request.account,
-        sender=form.cleaned_data["sender"],
-        text=form.cleaned_data["text"],
-        recipients=form.numbers(),
-    )
+    return plan_batch(account=request.account, **form.sending())
 
 
 def _show_preview(request: TenantRequest, form: SendForm, plan: Plan) -> HttpResponse:
@@ -89,13 +92,11 @@ def _send(request: TenantRequest, form: SendForm) -> HttpResponse:
         return _show_preview(request, form, _plan(request, form))
     batch = accept_batch(
         account=request.account,
-        sender=form.cleaned_data["sender"],
-        text=form.cleaned_data["text"],
-        recipients=form.numbers(),
         door=Batch.Door.WEB,
         actor=request.user,
         idempotency_key=confirmation.cleaned_data["key"],
         expected_price=confirmation.expected_price(),
+        **form.sending(),
     )
     messages.success(request, f"Accepted: {batch.message_count:,} message{'' if batch.message_count == 1 else 's'}.")
     return redirect("messaging:batch-detail", code=batch.code)

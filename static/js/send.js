@@ -25,6 +25,10 @@
   };
   const codeOf = (character) => `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
 
+  const MERGE_FIELD = /\{[a-z][a-z0-9_]{0,39}(\|[^{}|]*)?\}/;
+  const merging = (text) =>
+    MERGE_FIELD.test(text) ? "Merge fields are counted as written here; the preview counts each recipient’s own text. " : "";
+
   const update = () => {
     const found = SmsText.segment(field.value);
     const most = Number(counter.dataset.mostParts);
@@ -33,7 +37,7 @@
     put(part("parts"), number(found.parts));
     put(part("left"), number(found.unitsLeft));
     const tooLong = found.parts > most ? `The text needs ${found.parts} parts; at most ${most} are possible. ` : "";
-    put(part("note"), tooLong + reason(field.value));
+    put(part("note"), tooLong + merging(field.value) + reason(field.value));
     counter.classList.toggle("is-over", found.parts > most);
     put(live("sender"), sender.value.trim() || "Sender");
     put(live("text"), field.value || "…");
