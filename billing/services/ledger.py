@@ -20,6 +20,7 @@ from accounts.models import Account, User
 from accounts.services.accounts import get_platform
 from billing.exceptions import BillingError, DuplicateMovement, InsufficientFunds, SubsidyMissing, WalletFrozen
 from billing.models import Hold, LedgerAccount, LedgerTransaction
+from billing.prepared import fetch_prepared, one_statement
 
 Kind = LedgerAccount.Kind
 TxKind = LedgerTransaction.Kind
@@ -50,7 +51,7 @@ _POST = """
     WITH header AS (
         INSERT INTO billing_ledgertransaction
             (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id)
+        VALUES (%s::text, %s::text, %s::text, %s, %s::text, %s::text, %s, %s) RETURNING id)
     INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
     SELECT header.id, e.a, e.m FROM header, unnest(%s::bigint[], %s::numeric[]) WITH ORDINALITY AS e(a, m, n)
     ORDER BY e.n RETURNING transaction_id
@@ -88,15 +89,14 @@ def post(
     }  # fmt: skip
     columns: list[Any] = [[account for account, _ in entries], [amount for _, amount in entries]]
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_POST, [*header.values(), *columns])
-            row = cursor.fetchone()
+        with one_statement():
+            rows = fetch_prepared(_POST, [*header.values(), *columns])
     except IntegrityError as error:
         reason = _explain(error, key, entries, spender)
         if reason is None:
             raise
         raise reason from error
-    return LedgerTransaction.from_db(connection.alias, ["id", *header], [row[0] if row else None, *header.values()])
+    return LedgerTransaction.from_db(connection.alias, ["id", *header], [rows[0][0], *header.values()])
 
 
 def _explain(
@@ -131,19 +131,22 @@ _HOLD = """
     WITH shares AS (
         SELECT owner_id, amount, owner_id <> %(payer)s AS is_subsidy
         FROM unnest(%(owners)s::bigint[], %(amounts)s::numeric[]) AS s(owner_id, amount)),
-    books AS (
+    books AS MATERIALIZED (
         SELECT a.id, CASE a.kind WHEN 'wallet' THEN -s.amount ELSE s.amount END AS amount
-        FROM shares s JOIN billing_ledgeraccount a ON a.owner_id = s.owner_id AND a.currency = %(currency)s
+        FROM shares s JOIN billing_ledgeraccount a ON a.owner_id = s.owner_id AND a.currency = %(currency)s::text
             AND a.kind IN ('wallet', CASE WHEN s.is_subsidy THEN 'subsidy' ELSE 'held' END)),
+    opened AS (SELECT FROM books HAVING count(*) = 2 * cardinality(%(owners)s::bigint[])),
     made AS (
         INSERT INTO billing_hold
             (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
-        SELECT %(batch)s, %(about)s, owner_id, %(currency)s, amount, is_subsidy, 0, 0, now() FROM shares
+        SELECT %(batch)s, %(about)s, owner_id, %(currency)s::text, amount, is_subsidy, 0, 0, now() FROM shares, opened
         RETURNING id, is_subsidy),
     header AS (
         INSERT INTO billing_ledgertransaction
             (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
-        VALUES ('hold', %(key)s, %(currency)s, %(about)s, %(reference)s, '', %(quantity)s, %(actor)s) RETURNING id)
+        SELECT 'hold', %(key)s::text, %(currency)s::text, %(about)s, %(reference)s::text, '', %(quantity)s::integer,
+               %(actor)s::bigint
+        FROM opened RETURNING id)
     INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
     SELECT header.id, books.id, books.amount FROM header, books ORDER BY books.id
     RETURNING (SELECT id FROM made WHERE NOT is_subsidy)
@@ -197,12 +200,8 @@ def _hold_at_once(values: dict[str, Any]) -> int | None:
     None, with nothing written, when a ledger account is missing. Raises as ``hold``.
     """
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_HOLD, values)
-            rows = cursor.fetchall()
-            if len(rows) != 2 * len(values["owners"]):
-                transaction.set_rollback(True)
-                return None
+        with one_statement():
+            rows = fetch_prepared(_HOLD, values)
     except IntegrityError as error:
         wallet = LedgerAccount.objects.get(owner=values["payer"], kind=Kind.WALLET, currency=values["currency"])
         spender = wallet.pk if len(values["owners"]) > 1 else None
@@ -210,7 +209,7 @@ def _hold_at_once(values: dict[str, Any]) -> int | None:
         if reason is None:
             raise
         raise reason from error
-    return int(rows[0][0])
+    return int(rows[0][0]) if rows else None
 
 
 @dataclass

@@ -1,0 +1,32 @@
+"""Statements that run thousands of times a minute: PostgreSQL parses and plans them once per connection.
+
+Django sends a statement with its values written into it, so that each is parsed and planned anew: for a movement of
+the ledger that takes longer than the movement itself (docs/ledger.md, Speed).
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import psycopg
+from django.db import connection, transaction
+
+
+def fetch_prepared(query: str, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a statement and return its rows; raises Django's database errors.
+
+    Its values need a cast where nothing else tells their type (``%(key)s::text``).
+    """
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        return cursor.execute(query, values, prepare=True).fetchall()
+
+
+def one_statement() -> AbstractContextManager[None]:
+    """Around a single statement that may be refused: inside a transaction a savepoint, so that it can go on.
+
+    Outside it is nothing: a statement by itself is a transaction, and its locks end with it instead of a round trip
+    later.
+    """
+    return transaction.atomic() if connection.in_atomic_block else nullcontext()
