@@ -10,7 +10,6 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -96,7 +95,7 @@ def release(*, lease: Lease, actor: User | None, now: datetime | None = None) ->
 
 def _end_lease(subscription: Subscription, actor: User | None, now: datetime) -> None:
     """What follows the end of the subscription, which is locked."""
-    found = _lock_leases().get(subscription=subscription)
+    found = _lock_lease(subscription=subscription)
     found.ended_at = now
     found.save(update_fields=["ended_at"])
     number = _lock_number(found.number_id)
@@ -106,9 +105,12 @@ def _end_lease(subscription: Subscription, actor: User | None, now: datetime) ->
     number.save(update_fields=["state", "quarantined_until"])
 
 
-def _lock_leases() -> QuerySet[Lease]:
-    rows = Lease.objects.select_for_update(of=("self",))
-    return rows.select_related("number", "account", "holder", "allocated_to")
+def _lock_lease(**which: object) -> Lease:
+    """The lease as it is now, locked until the transaction ends.
+
+    Without joins: a row that changes while this waits for its lock would no longer match what it was joined with.
+    """
+    return Lease.objects.select_for_update().get(**which)
 
 
 def _leave(found: Lease, number: VirtualNumber, actor: User | None, now: datetime) -> None:
@@ -154,7 +156,7 @@ def take_back(*, lease: Lease, actor: User | None) -> Lease:
 
 
 def _lock_open(lease: Lease) -> Lease:
-    found = _lock_leases().get(pk=lease.pk)
+    found = _lock_lease(pk=lease.pk)
     if found.ended_at is not None:
         raise LeaseOver(f"{found.number} has been released; reload the page.")
     return found
