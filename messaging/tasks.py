@@ -1,11 +1,21 @@
 from celery import shared_task
 
 from billing.models import LedgerCheck
-from messaging.services import dispatching, ledger_checks, partitions, receipts, settling
-from messaging.wakeups import DISPATCH, RECEIPTS, SETTLE, taken, wake
+from messaging.services import (
+    dispatching,
+    inbound,
+    inbound_actions,
+    inbound_calls,
+    ledger_checks,
+    partitions,
+    receipts,
+    settling,
+)
+from messaging.wakeups import ACTIONS, CALLS, DISPATCH, INBOUND, RECEIPTS, SETTLE, taken, wake
 
 # After this many in one go a task gives its place to others and comes back.
 AT_ONCE = 20_000
+ACTIONS_AT_ONCE = 2_000
 
 
 @shared_task(name="messaging.tasks.dispatch_tick")
@@ -38,6 +48,30 @@ def apply_receipts() -> None:
         wake(SETTLE)
     if applied >= AT_ONCE:
         wake(RECEIPTS)
+
+
+@shared_task(name=INBOUND)
+def receive_inbound() -> None:
+    """Make messages of inbound parts, with their conversations and actions."""
+    taken(INBOUND)
+    if inbound.receive_waiting(AT_ONCE) >= AT_ONCE:
+        wake(INBOUND)
+
+
+@shared_task(name=ACTIONS)
+def do_inbound_actions() -> None:
+    """Reply, add to lists, forward by mail and to mobiles."""
+    taken(ACTIONS)
+    if inbound_actions.do_waiting(ACTIONS_AT_ONCE) >= ACTIONS_AT_ONCE:
+        wake(ACTIONS)
+
+
+@shared_task(name=CALLS)
+def make_inbound_calls() -> None:
+    """Post inbound messages to customers' servers; one round, for a slow server holds up its round only."""
+    taken(CALLS)
+    if inbound_calls.make_calls():
+        wake(CALLS)
 
 
 @shared_task(name="messaging.tasks.ensure_partitions")

@@ -20,7 +20,7 @@ QUEUE_KEY = "health:queue:{queue}"
 CONNECTORS_KEY = ":1:health:connectors"
 HEARTBEAT_INTERVAL = 5  # seconds
 KEY_LIFETIME = 30  # seconds; a worker busy with one long task is not dead yet
-QUEUES = ("dispatch", "settle", "default", "accept", "billing")
+QUEUES = ("dispatch", "settle", "inbound", "webhooks", "default", "accept", "billing")
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 TIMEOUT = 3.0  # seconds
 
@@ -105,7 +105,8 @@ def _check_stripe_double() -> None:
 CHECKS: dict[str, Callable[[], None]] = {
     "web": _check_web,
     "worker-dispatch": lambda: check_queues("dispatch"),
-    "worker-settle": lambda: check_queues("settle"),
+    "worker-settle": lambda: check_queues("settle", "inbound"),
+    "worker-webhooks": lambda: check_queues("webhooks"),
     "worker-default": lambda: check_queues("default", "accept", "billing"),
     "beat": lambda: check_key(BEAT_KEY),
     "connectors": lambda: check_key(CONNECTORS_KEY),

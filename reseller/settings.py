@@ -161,8 +161,12 @@ CELERY_TASK_ROUTES = {
     "messaging.tasks.dispatch_*": {"queue": "dispatch"},
     "messaging.tasks.settle_*": {"queue": "settle"},
     "messaging.tasks.apply_*": {"queue": "settle"},
+    "messaging.tasks.receive_*": {"queue": "inbound"},
+    "messaging.tasks.do_inbound_*": {"queue": "inbound"},
+    "messaging.tasks.make_inbound_*": {"queue": "webhooks"},
     "billing.tasks.*": {"queue": "billing"},
     "virtual_numbers.tasks.*": {"queue": "billing"},
+    "keywords.tasks.*": {"queue": "billing"},
 }
 CELERY_TIMEZONE = "UTC"
 # Declared here and copied into the database by the scheduler; staff may change the copies in the admin. (It knows
@@ -191,8 +195,12 @@ CELERY_BEAT_SCHEDULE = {
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
+    "inbound": {"task": "messaging.tasks.receive_inbound", "schedule": 2, "options": {"expire_seconds": 2}},
+    "inbound-actions": {"task": "messaging.tasks.do_inbound_actions", "schedule": 2, "options": {"expire_seconds": 2}},
+    "inbound-calls": {"task": "messaging.tasks.make_inbound_calls", "schedule": 5, "options": {"expire_seconds": 5}},
     "partitions": {"task": "messaging.tasks.ensure_partitions", "schedule": 6 * 60 * 60},
     "renew-numbers": {"task": "virtual_numbers.tasks.renew_numbers", "schedule": 60, "options": {"expire_seconds": 60}},
+    "renew-keywords": {"task": "keywords.tasks.renew_keywords", "schedule": 60, "options": {"expire_seconds": 60}},
     "number-quarantines": {"task": "virtual_numbers.tasks.end_quarantines", "schedule": 60 * 60},
     "renewal-notices": {"task": "billing.tasks.send_renewal_notices", "schedule": 15 * 60},
     "verify-ledger": {"task": "messaging.tasks.verify_ledger", "schedule": crontab(hour="2", minute="30")},
@@ -325,6 +333,18 @@ RENEWAL_GRACE_DAYS = env.int("RENEWAL_GRACE_DAYS", 7)
 RENEWAL_SUSPENDED_DAYS = env.int("RENEWAL_SUSPENDED_DAYS", 7)
 # Days after its release until a number can be leased again.
 NUMBER_QUARANTINE_DAYS = env.int("NUMBER_QUARANTINE_DAYS", 30)
+# How long a long message is waited for before it is delivered without the parts that have not come.
+INBOUND_PART_SECONDS = env.int("INBOUND_PART_SECONDS", 600)
+# How long a carrier that missed our answer may take to bring the same message again (messaging/services).
+INBOUND_REPEAT_SECONDS = env.int("INBOUND_REPEAT_SECONDS", 120)
+# The most automatic replies that one phone gets from one number within an hour.
+INBOUND_REPLIES_PER_HOUR = env.int("INBOUND_REPLIES_PER_HOUR", 10)
+# Sent once to whoever opts out by STOP, and paid for by the account, where law or custom asks for it; empty = nothing.
+OPT_OUT_CONFIRMATION = env.str("OPT_OUT_CONFIRMATION", "")
+# Whether inbound messages may be posted to addresses of this machine and of private networks.
+LOCAL_WEBHOOKS = env.bool("LOCAL_WEBHOOKS", DEVELOPMENT)
+# The domain whose mail will reach conversations; forwarded messages then name an address in it to answer to.
+REPLY_MAIL_DOMAIN = env.str("REPLY_MAIL_DOMAIN", "")
 MAX_WEB_RECIPIENTS = 10_000
 # A list far over that limit must still reach the form, which names the limit; beyond this the answer is a bare 400.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # bytes

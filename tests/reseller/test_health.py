@@ -29,8 +29,8 @@ def test_not_ready_without_the_broker_and_no_word_of_why(client, db, settings):
 
 
 def test_a_queue_is_healthy_only_after_its_own_heartbeat(valkey):
-    heartbeat("settle")
-    health.CHECKS["worker-settle"]()
+    heartbeat("webhooks")
+    health.CHECKS["worker-webhooks"]()
     health.CHECKS["beat"]()
     with pytest.raises(health.UnhealthyError, match="health:queue:dispatch"):
         health.CHECKS["worker-dispatch"]()
