@@ -22,8 +22,8 @@ from accounts.models import Account
 from billing.exceptions import DuplicateMovement, InsufficientFunds
 from billing.models import LedgerAccount, LedgerTransaction, TopUp
 from billing.selectors import balance_of, credits_of
+from billing.services import card_movements, credits, ledger, topups
 from billing.services import credit_movements as movements
-from billing.services import credits, ledger, topups
 from billing.services.pricing import PriceList
 from billing.services.topups import Payment, settle_payment
 from messaging.connectors.statements import _CLAIM
@@ -206,7 +206,7 @@ def test_canary_without_lock_and_key_it_is_credited_twice(
     real = ledger.post
     as_owner("ALTER TABLE billing_topup DISABLE TRIGGER USER")
     unlock(monkeypatch)
-    monkeypatch.setattr(ledger, "post", without_key)
+    monkeypatch.setattr(card_movements, "post", without_key)
     meet_before(monkeypatch, topups, "_credit", 2)
     pay_twice(client_member, run_together)
     assert balance_of(client_member.account).available == D(110)
