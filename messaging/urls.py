@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from messaging.views import batches, messages, movements, reports, send
+from messaging.views import batches, inbox, messages, movements, reports, send
 
 app_name = "messaging"
 
@@ -15,6 +15,13 @@ urlpatterns = [
     path("messages/", messages.message_list, name="message-list"),
     path("messages/<uuid:key>/", messages.message_detail, name="message-detail"),
     path("billing/movements/<uuid:public_id>/", movements.movement, name="movement"),
+    path("inbox/", inbox.inbox_page, name="inbox"),
+    path("inbox/list/", inbox.conversation_list, name="inbox-list"),
+    path("inbox/<slug:code>/", inbox.conversation, name="conversation"),
+    path("inbox/<slug:code>/thread/", inbox.conversation_thread, name="conversation-thread"),
+    path("inbox/<slug:code>/reply/", inbox.conversation_reply, name="conversation-reply"),
+    path("inbox/<slug:code>/read/", inbox.conversation_read, name="conversation-read"),
+    path("inbox/<slug:code>/assign/", inbox.conversation_assign, name="conversation-assign"),
     path("reports/", reports.reports, name="reports"),
     path("reports/margins/", movements.margins, name="margins"),
     path("reports/margins.csv", movements.margins_csv, name="margins-csv"),

@@ -10,6 +10,7 @@ from accounts.access import MAY_BILL
 from billing.models import BillingTerms
 from billing.selectors import Balance, balance_of, credits_of, terms_of
 from billing.trial import Trial, trial_of
+from messaging.inbox import unread_count
 from reseller.navigation import Link, Viewer, menu_for
 
 
@@ -34,12 +35,13 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         found = terms()
         return found is not None and found.shows_money
 
+    @cache
     def menu() -> list[Link]:
         if membership is None:
             return []
         match = request.resolver_match
         viewer = Viewer(membership.account, membership.role, sees_money(), _sends_with_credits(terms()))
-        return menu_for(viewer, match.view_name if match else "")
+        return menu_for(viewer, match.view_name if match else "", unread_count(membership.account))
 
     def header_balance() -> Balance | None:
         return _shown_balance(terms())

@@ -43,16 +43,21 @@ class Entry:
 
 @dataclass(frozen=True)
 class Link:
-    """An entry as a page shows it."""
+    """An entry as a page shows it; ``unread`` stands beside INBOX, None beside every other word."""
 
     label: str
     url: str
     is_current: bool
+    unread: int | None = None
 
 
+INBOX = "INBOX"
 MENU = (
     Entry("DASHBOARD", "dashboard", ("dashboard",)),
     Entry("SEND SMS", "messaging:send", ("messaging:send*",), lambda viewer: viewer.role in MAY_SEND),
+    Entry(INBOX, "messaging:inbox", ("messaging:inbox*", "messaging:conversation*")),
+    Entry("CONTACTS", "contacts:lists", ("contacts:*",)),
+    Entry("NUMBERS", "numbers:list", ("numbers:*",)),
     Entry("REPORTS", "messaging:reports", ("messaging:*",)),
     Entry("CLIENTS", "clients:list", ("clients:*",), lambda viewer: viewer.account.can_have_children),
     Entry("BILLING", "billing:overview", ("billing:*", "messaging:movement"), lambda viewer: viewer.sees_money),
@@ -70,11 +75,17 @@ MENU = (
 )
 
 
-def menu_for(viewer: Viewer, view_name: str) -> list[Link]:
-    """The viewer's menu on the page that ``view_name`` draws ("" for none in particular)."""
+def menu_for(viewer: Viewer, view_name: str, unread: int = 0) -> list[Link]:
+    """The viewer's menu on the page that ``view_name`` draws ("" for none in particular).
+
+    ``unread``: conversations, counted as messaging.inbox.unread_count does.
+    """
     shown = [entry for entry in MENU if entry.condition(viewer)]
     current = _current_entry(shown, view_name)
-    return [Link(entry.label, reverse(entry.url_name), entry is current) for entry in shown]
+    return [
+        Link(entry.label, reverse(entry.url_name), entry is current, unread if entry.label == INBOX else None)
+        for entry in shown
+    ]
 
 
 def _current_entry(shown: list[Entry], view_name: str) -> Entry | None:

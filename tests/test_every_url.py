@@ -18,8 +18,12 @@ from django.utils import timezone
 
 from accounts.models import AuditEntry, User
 from billing.models import LedgerEntry, LedgerTransaction, TopUp
+from contacts.models import Contact, ContactList, OptOut
+from contacts.services.lists import add_to_list
+from contacts.services.opt_outs import opt_out
 from messaging.models import Batch, Message
 from tests.cast import PASSWORD, LogIn, Member
+from tests.messaging.inbound_rows import make_conversation
 from tests.messaging.rows import accept
 
 LOGIN, ADMIN, HOME, WHOLE = "log-in page", "admin", "dashboard", "the whole page"
@@ -77,6 +81,20 @@ GET = {
     "clients:margins": OF_PARENT,
     "clients:trial": (LOGIN, 404, 404, 404, ADMIN),  # the client is on no trial; tests/clients/test_trial.py
     "clients:reactivate": OF_PARENT,
+    "contacts:lists": PRIVATE,
+    "contacts:list-add": PRIVATE,
+    "contacts:list-detail": ONLY_CLIENT,
+    "contacts:list-fill": ONLY_CLIENT,
+    "contacts:list-rename": ONLY_CLIENT,
+    "contacts:list-delete": ONLY_CLIENT,
+    "contacts:member-remove": NO_GET,
+    "contacts:everybody": PRIVATE,
+    "contacts:contact-detail": ONLY_CLIENT,
+    "contacts:contact-edit": ONLY_CLIENT,
+    "contacts:contact-delete": ONLY_CLIENT,
+    "contacts:opt-outs": PRIVATE,
+    "contacts:opt-out-add": PRIVATE,
+    "contacts:opt-in": ONLY_CLIENT,
     "messaging:send": PRIVATE,
     "messaging:batch-list": PRIVATE,
     "messaging:batch-detail": OF_CLIENT,
@@ -85,6 +103,13 @@ GET = {
     "messaging:message-list": PRIVATE,
     "messaging:message-detail": OF_CLIENT,
     "messaging:movement": ONLY_CLIENT,
+    "messaging:inbox": PRIVATE,
+    "messaging:inbox-list": (LOGIN, WHOLE, WHOLE, WHOLE, ADMIN),
+    "messaging:conversation": ONLY_CLIENT,
+    "messaging:conversation-thread": (LOGIN, WHOLE, 404, 404, ADMIN),
+    "messaging:conversation-reply": NO_GET,
+    "messaging:conversation-read": NO_GET,
+    "messaging:conversation-assign": NO_GET,
     "messaging:reports": PRIVATE,
     "messaging:margins": PARENTS,
     "messaging:margins-csv": PARENTS,
@@ -121,9 +146,25 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     held = LedgerTransaction.objects.get(reference=batch.code)
     arguments["messaging:movement"] = {"public_id": str(held.public_id)}
     arguments["billing:card-remove"] = {"code": "NOSUCHCARD"}
+    arguments |= contacts_arguments(client_member)
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
+    chat = {"code": make_conversation(client_member).code}
+    arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
     arguments["account_reset_password_from_key"] = {"uidb36": "1", "key": "wrong-key"}
     return Scene({"anonymous": Client()} | {who: log_in(user) for who, user in people.items()}, arguments, batch)
+
+
+def contacts_arguments(member: Member) -> dict[str, dict[str, str]]:
+    """A list of the member with one contact, who opted out."""
+    team = ContactList.objects.create(account=member.account, name="Team")
+    add_to_list(contact_list=team, number="+61412345999", source="by hand")
+    opt_out(account=member.account, number="+61412345999", source="reply")
+    contact, code = Contact.objects.get().code, team.code
+    named = {f"contacts:list-{name}": {"code": code} for name in ("detail", "fill", "rename", "delete")}
+    named |= {f"contacts:contact-{name}": {"code": contact} for name in ("detail", "edit", "delete")}
+    named["contacts:member-remove"] = {"code": code, "contact": contact}
+    named["contacts:opt-in"] = {"code": OptOut.objects.get().code}
+    return named
 
 
 def walk(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -141,7 +182,8 @@ def read(answer) -> int | str:
         return answer.status_code
     target = answer["Location"].split("?")[0]
     names = {reverse("account_login"): LOGIN, reverse("admin:index"): ADMIN, reverse("dashboard"): HOME}
-    return WHOLE if re.fullmatch(r"/(batches|billing/topups)/\w+/", target) else names.get(target, target)
+    whole = re.fullmatch(r"/(batches|billing/topups)/\w+/|/inbox/(\w+/)?", target)
+    return WHOLE if whole else names.get(target, target)
 
 
 def test_every_url_is_listed():
@@ -181,6 +223,9 @@ REFUSED_POSTS = {
     "clients:suspend": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},
+    "messaging:conversation-reply": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "messaging:conversation-read": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "messaging:conversation-assign": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:batch-cancel": {"anonymous": LOGIN, "outsider": 404, "staff": ADMIN},
     "billing:notices": {"anonymous": LOGIN, "staff": ADMIN},
     "accounts:settings": {"anonymous": LOGIN, "staff": ADMIN},

@@ -26,8 +26,8 @@ def marked(view_name: str, viewer: Viewer = RESELLER) -> list[str]:
     return [link.label for link in menu_for(viewer, view_name) if link.is_current]
 
 
-def test_a_reseller_reads_six_words() -> None:
-    assert words() == ["DASHBOARD", "SEND SMS", "REPORTS", "CLIENTS", "BILLING", "SETTINGS"]
+def test_a_reseller_reads_these_words() -> None:
+    assert words() == ["DASHBOARD", "SEND SMS", "INBOX", "CONTACTS", "REPORTS", "CLIENTS", "BILLING", "SETTINGS"]
 
 
 def test_a_client_without_the_right_to_have_clients_sees_no_clients() -> None:
@@ -40,7 +40,8 @@ def test_an_account_that_sees_no_money_has_no_billing() -> None:
 
 def test_an_account_that_sends_with_credits_has_credits_in_the_place_of_billing() -> None:
     viewer = replace(RESELLER, account=Account(), sees_money=False, counts_credits=True)
-    assert [link.label for link in menu_for(viewer, "")] == ["DASHBOARD", "SEND SMS", "REPORTS", "CREDITS", "SETTINGS"]
+    labels = [link.label for link in menu_for(viewer, "")]
+    assert labels == ["DASHBOARD", "SEND SMS", "INBOX", "CONTACTS", "REPORTS", "CREDITS", "SETTINGS"]
     assert marked("messaging:movement", viewer) == marked("billing:credits", viewer) == ["CREDITS"]
 
 
@@ -55,6 +56,7 @@ def test_who_may_not_send_sees_no_send_sms(role: str, shown: bool) -> None:
         ("dashboard", "DASHBOARD"),
         ("messaging:send", "SEND SMS"),
         ("messaging:batch-detail", "REPORTS"),
+        ("messaging:conversation", "INBOX"),
         ("clients:add", "CLIENTS"),
         ("clients:defaults", "SETTINGS"),
         ("billing:topup-detail", "BILLING"),
