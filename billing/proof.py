@@ -198,6 +198,32 @@ PROOFS = (
            WHERE ((u.state = 'paid') <> (e.id IS NOT NULL) OR (e.id IS NOT NULL AND e.amount <> u.amount))
            {{AND (t.id = ANY(:transactions) OR u.paid_at >= :since)}}""",
     ),
+    Proof(
+        "every trial credit that was given is in the account's wallet, in all",
+        # The second condition on the kind is that of the index movement_of_payment.
+        """WITH moved AS (
+               SELECT t.about_id, sum(e.amount) AS amount FROM billing_ledgertransaction t
+               JOIN billing_ledgerentry e ON e.transaction_id = t.id
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id AND a.owner_id = t.about_id
+                    AND a.kind = 'wallet'
+               WHERE t.kind = 'trial' AND t.kind NOT IN ('hold', 'capture', 'release') GROUP BY 1)
+           SELECT coalesce(b.account_id, m.about_id) AS account, b.trial_credit AS given, m.amount AS moved
+           FROM (SELECT account_id, trial_credit FROM billing_billingterms WHERE trial_credit <> 0) b
+           FULL JOIN moved m ON m.about_id = b.account_id
+           WHERE coalesce(b.trial_credit, 0) <> coalesce(m.amount, 0)""",
+        (Mode.FULL,),
+    ),
+    Proof(
+        "every wallet goes below zero as far as its invoice terms allow, and no others do",
+        # An overdraw whose last day is over is taken from the wallet at once and from the terms within the minute.
+        """SELECT a.id AS ledger_account, a.owner_id AS account, a.credit_limit, i.credit_limit AS granted,
+                  a.overdraft_limit, i.overdraw_amount AS overdraw, i.overdraw_until
+           FROM billing_ledgeraccount a JOIN accounts_account o ON o.id = a.owner_id
+           LEFT JOIN billing_invoiceterms i ON i.account_id = a.owner_id AND a.kind = 'wallet' AND a.currency = o.currency
+           WHERE a.credit_limit <> coalesce(i.credit_limit, 0) OR (
+               a.overdraft_limit <> coalesce(i.overdraw_amount, 0)
+               AND NOT (a.overdraft_limit = 0 AND i.overdraw_until <= current_date))""",
+    ),
 )
 
 

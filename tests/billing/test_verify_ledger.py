@@ -84,6 +84,15 @@ FORGED = {
     "UPDATE billing_topup SET state = 'paid', paid_at = now()": {
         "every paid top-up is in the payer's wallet, once and with its amount",
     },
+    "UPDATE billing_billingterms SET trial_credit = 3 WHERE method = 'card_variable'": {
+        "every trial credit that was given is in the account's wallet, in all",
+    },
+    f"UPDATE billing_ledgeraccount SET credit_limit = 5 WHERE id = {WALLET}": {
+        "every wallet goes below zero as far as its invoice terms allow, and no others do",
+    },
+    f"UPDATE billing_ledgeraccount SET overdraft_limit = 0.000001 WHERE id = {WALLET}": {
+        "every wallet goes below zero as far as its invoice terms allow, and no others do",
+    },
     "DELETE FROM messaging_message WHERE state = 'rejected'": {
         "every batch's hold, captures and releases equal the sums over its messages",
         "every settlement's amount and count equal its messages",
