@@ -5,6 +5,7 @@ as possible: nothing is concurrent here, nothing is stored, and a movement is a 
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import pairwise
@@ -25,7 +26,7 @@ class Refused(Exception):
     """The portal must refuse this, and nothing may change."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
     """An account of the tree."""
 
@@ -53,11 +54,14 @@ class Node:
         return self.parent.payer if self.method == "bill_to_parent" and self.parent else self
 
     def chain(self, prefix: str) -> "list[tuple[Node, Decimal]]":
-        """Everybody's price of one part in money, down to the payer."""
+        """Everybody's price of one part in money, down to the payer; a margin below zero sells nothing for nothing."""
         price, chain = RATES[prefix], []
         for node in self.line:
             if node.parent:
-                price += node.country_margins.get(COUNTRIES[prefix], node.margin)
+                margin = node.country_margins.get(COUNTRIES[prefix], node.margin)
+                price += margin
+                if margin < 0 and price <= 0:
+                    raise Refused("free")
             chain.append((node, price))
             if node is self.payer:
                 break
@@ -71,6 +75,7 @@ class Message:
     number: str
     price: Decimal  # what is held for it
     gains: dict[Account, Decimal]  # who gets it once it is sent
+    subsidies: dict["Node", Decimal] = field(default_factory=dict)  # who adds how much, selling below its own price
     state: str = "queued"
     settled: bool = False
 
@@ -89,6 +94,14 @@ class Batch:
     @property
     def total(self) -> Decimal:
         return sum((message.price for message in self.messages), D(0))
+
+    @property
+    def subsidies(self) -> dict[Node, Decimal]:
+        found: defaultdict[Node, Decimal] = defaultdict(Decimal)
+        for message in self.messages:
+            for seller, amount in message.subsidies.items():
+                found[seller] += amount
+        return found
 
     def waiting(self, *states: str) -> list[Message]:
         return [message for message in self.messages if message.state in states]
@@ -158,24 +171,31 @@ class Books:
             prefix = max((p for p in RATES if number[1:].startswith(p)), key=len, default="")
             if not prefix or (in_credits and COUNTRIES[prefix] != HOME):
                 continue
-            messages.append(self._message(node, number, prefix, parts, in_credits))
+            with suppress(Refused):
+                messages.append(self._message(node, number, prefix, parts, in_credits))
         if not messages:
             raise Refused("nobody is left")
         batch = Batch(payer.id, CREDITS if in_credits else MONEY, messages)
-        self._take(payer, batch.total, batch.currency)
-        wallet, held = ((payer.id, kind, batch.currency) for kind in ("wallet", "held"))
-        self._move((wallet, -batch.total), (held, batch.total))
+        sides = [(payer, "held", batch.total)]
+        sides += [(seller, "subsidy", amount) for seller, amount in batch.subsidies.items()]
+        for owner, _, amount in sides:
+            self._take(owner, amount, batch.currency)
+        for owner, kind, amount in sides:
+            self._move(((owner.id, "wallet", batch.currency), -amount), ((owner.id, kind, batch.currency), amount))
         self.batches.append(batch)
         return batch
 
     def _message(self, node: Node, number: str, prefix: str, parts: int, in_credits: bool) -> Message:
+        chain = node.chain(prefix)
         if in_credits:
             return Message(number, D(parts), {(PLATFORM, "revenue", CREDITS): D(parts)})
-        chain = node.chain(prefix)
-        gains = {(PLATFORM, "revenue", MONEY): chain[0][1] * parts}
+        message = Message(number, chain[-1][1] * parts, {(PLATFORM, "revenue", MONEY): chain[0][1] * parts})
         for (above, own), (_, below) in pairwise(chain):
-            gains[above.id, "wallet", MONEY] = (below - own) * parts
-        return Message(number, chain[-1][1] * parts, gains)
+            kind = "wallet" if below > own else "subsidy"
+            message.gains[above.id, kind, MONEY] = (below - own) * parts
+            if below < own:
+                message.subsidies[above] = (own - below) * parts
+        return message
 
     def settle(self) -> int:
         """Everything that ended is taken or given back, once."""
@@ -185,8 +205,12 @@ class Books:
             for message in batch.messages:
                 if message.settled or message.state not in Message.ENDED:
                     continue
-                gains = message.gains if message.state in Message.TAKEN else {wallet: message.price}
-                self._move((held, -message.price), *gains.items())
+                if message.state in Message.TAKEN:
+                    self._move((held, -message.price), *message.gains.items())
+                else:
+                    self._move((held, -message.price), (wallet, message.price))
+                    for seller, amount in message.subsidies.items():
+                        self._move(((seller.id, "subsidy", MONEY), -amount), ((seller.id, "wallet", MONEY), amount))
                 message.settled = True
                 count += 1
         return count
@@ -201,6 +225,8 @@ class Books:
         chain = parent.chain("61")
         price = chain[-1][1]
         self._take(chain[-1][0], price * quantity)
+        for (above, own), (_, below) in pairwise(chain):
+            self._take(above, (own - below) * quantity)
         lot = Lot(quantity, [(node.id, own) for node, own in chain])
         self._pay_chain(lot.chain, quantity)
         self._issue(client, quantity)

@@ -30,7 +30,7 @@ from accounts.models import Account
 from accounts.services.accounts import create_account, get_platform
 from billing.exceptions import BillingError
 from billing.gateways.stripe_objects import DisputeState, RefundState
-from billing.models import BillingTerms, CountryMargin, LedgerAccount, TopUp
+from billing.models import BillingTerms, CountryMargin, InvoiceTerms, LedgerAccount, TopUp
 from billing.proof import PROOFS as BILLING_PROOFS
 from billing.proof import Proof, run_proofs
 from billing.services import ledger, topups
@@ -57,7 +57,8 @@ OUTCOMES = ["sent", "delivered", "undelivered", "rejected", "failed", "unknown"]
 
 amounts = st.decimals("0.000001", "30", places=6)
 outcomes = st.lists(st.sampled_from(OUTCOMES), min_size=5, max_size=5)
-margins = st.decimals("0", "0.09", places=6)
+# Below zero, too: then the seller adds to the price, or nobody can send.
+margins = st.decimals("-0.03", "0.09", places=6)
 funds = st.sampled_from([D(0), D("0.3"), D(20), D(20), D(20)])
 methods = st.sampled_from(
     [Method.CARD_VARIABLE, Method.CARD_FIXED, Method.BILL_TO_PARENT, Method.INVOICE, Method.SMS_CREDITS]
@@ -156,8 +157,9 @@ class Money(RuleBasedStateMachine):
     @rule(node=nodes, credit=st.sampled_from([D(0), D(1), D("7.5")]))
     def limit(self, node: Node, credit: Decimal) -> None:
         """Also below what is used: that leaves a debt."""
-        wallets = LedgerAccount.objects.filter(owner_id=node.id, kind="wallet", currency="AUD")
-        wallets.update(credit_limit=credit)
+        account = self.accounts[node.id]
+        InvoiceTerms.objects.update_or_create(account=account, defaults={"credit_limit": credit})
+        ledger.set_credit_limits(account=account, credit=credit, overdraft=D(0))
         node.credit = credit
 
     # --- Money in and out ------------------------------------------------------------------------------------------
