@@ -3,7 +3,7 @@
 A keyword that takes the message decides; without one, the settings of its number do. Reserved words come before both:
 
 - opt out (STOP): the sender is opted out, and whoever is forwarded to hears of it. Nothing is sent to the sender
-  and it goes on no list.
+  but one confirmation, where settings.OPT_OUT_CONFIRMATION has a text, and it goes on no list.
 - opt in (START): the sender is opted in again; then the number's settings, as for any message.
 - help: the number's settings, but asking for help puts nobody on a list.
 
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from django.conf import settings
 
 from accounts.models import Account
 from contacts.merge import render
@@ -34,7 +36,7 @@ class PlannedAction:
     - opt_out: payload source (contacts.OptOut.Source) and detail; the sender is opted out
     - opt_in: payload reason
     - add_to_list: target = code of the list, payload source
-    - reply: payload text, merge fields filled in
+    - reply: payload text, merge fields filled in; confirms_opt_out where it is the one that an opt-out gets
     - forward_email, forward_url: target = address
     - forward_mobile: target = number, payload text
     """
@@ -66,11 +68,11 @@ def plan_actions(
 def plan_many(messages: Sequence[InboundText]) -> list[list[PlannedAction]]:
     """The actions of each message, in the messages' order; two queries however many there are."""
     contacts = _contacts_of(messages)
-    settings = _settings_of(messages)
+    number_settings = _settings_of(messages)
     return [
         _plan(
             message,
-            message.match.keyword or settings.get((message.number.pk, message.holder.pk)),
+            message.match.keyword or number_settings.get((message.number.pk, message.holder.pk)),
             contacts.get((message.holder.pk, message.sender)) or Contact(number=message.sender),
         )
         for message in messages
@@ -97,6 +99,7 @@ def _plan(message: InboundText, rules: InboundActions | None, contact: Contact) 
     actions: list[PlannedAction] = []
     if can_answer:
         actions += _consent(message)
+        actions += _confirmation() if reserved == OPT_OUT else []
     if rules is None:
         return actions
     stops = any(action.kind == "opt_out" for action in actions) or reserved == OPT_OUT
@@ -121,6 +124,12 @@ def _consent(message: InboundText) -> list[PlannedAction]:
     if wants == OPT_IN:
         return [PlannedAction("opt_in", payload={"reason": detail})]
     return []
+
+
+def _confirmation() -> list[PlannedAction]:
+    """The one text to whoever said STOP; a keyword that opts out is the account's own idea and confirms nothing."""
+    text = settings.OPT_OUT_CONFIRMATION
+    return [PlannedAction("reply", payload={"text": text, "confirms_opt_out": True})] if text else []
 
 
 def _listing(message: InboundText, rules: InboundActions) -> list[PlannedAction]:

@@ -44,12 +44,14 @@ def accept_batch(
     idempotency_key: str = "",
     expected_price: Decimal | None = None,
     limit: int | None = None,
+    confirms_opt_out: bool = False,
 ) -> Batch:
     """Accept a text to many recipients: hold its whole price and queue its messages, or refuse and write nothing.
 
     The same non-empty ``idempotency_key`` (up to 64 characters) of an account returns its first batch, however often
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
-    that nobody pays more than was shown. ``recipients``, ``lists``, ``merges`` and ``limit`` as in plan_batch.
+    that nobody pays more than was shown. ``recipients``, ``lists``, ``merges``, ``limit`` and ``confirms_opt_out`` as in
+    plan_batch.
 
     Whoever opted out before the batch is accepted is left out of it: opt-outs of the account wait meanwhile.
 
@@ -64,7 +66,7 @@ def accept_batch(
             hold_still(account)
             plan = plan_batch(
                 account=account, sender=sender, text=text, recipients=recipients, lists=lists, merges=merges,
-                limit=limit,
+                limit=limit, confirms_opt_out=confirms_opt_out,
             )  # fmt: skip
             _check_plan(plan, expected_price)
             return _pay_and_write(plan, actor, door, message_class, idempotency_key)

@@ -111,7 +111,7 @@ class Texting:
         batch = accept_batch(
             account=self._account, actor=None, door=Batch.Door.KEYWORD, sender=first.number.number, text=first.text,
             recipients=[one.phone for one in group], message_class=MessageClass.TRANSACTIONAL,
-            idempotency_key=f"inbound-action-{first.action.pk}",
+            idempotency_key=f"inbound-action-{first.action.pk}", confirms_opt_out=first.confirms_opt_out,
         )  # fmt: skip
         if batch.message_count == len(group):
             return batch, {}

@@ -232,7 +232,9 @@ def _action_rows(drafts: list[Draft], changed: dict[UUID, bool]) -> list[ActionR
 
 
 def _state_of(action: PlannedAction, changed: bool | None) -> tuple[str, str]:
-    """Consent is carried out already; all else waits."""
+    """Consent is carried out already; all else waits, but who was opted out before gets no second confirmation."""
+    if action.payload.get("confirms_opt_out") and not changed:
+        return InboundAction.State.SKIPPED, "Opting out was confirmed before."
     if action.kind not in CONSENT:
         return InboundAction.State.WAITING, ""
     if changed:

@@ -58,13 +58,15 @@ def plan_batch(
     lists: Collection[ContactList] = (),
     merges: bool = False,
     limit: int | None = None,
+    confirms_opt_out: bool = False,
 ) -> Plan:
     """Validate, normalise, filter, render, segment, route and price; writes nothing.
 
     ``recipients`` are numbers as typed (see split_recipients), local ones read for the account's country; to them
     come the members of the account's ``lists``. With ``merges`` the text's merge fields become each contact's values;
-    without, braces are text. ``limit`` is the most that one batch may have (MAX_WEB_RECIPIENTS when None). A plan may
-    have no recipient left.
+    without, braces are text. ``limit`` is the most that one batch may have (MAX_WEB_RECIPIENTS when None).
+    ``confirms_opt_out`` is for the one text that tells a phone that it is opted out: opt-outs do not keep it from being
+    sent. A plan may have no recipient left.
 
     Raises SendingError: AccountSuspended, BadSender, BadText, TextTooLong, NothingToSend (none was given),
     TooManyRecipients, SendingNotAllowed, TrialExpired.
@@ -78,7 +80,7 @@ def plan_batch(
         raise SendingNotAllowed(str(error)) from error
     check_trial(account, prices)
     texts = Texts(account, text, merges=merges)
-    sorter = _Sorter(account, prices, load_routes(), texts)
+    sorter = _Sorter(account, prices, load_routes(), texts, heeds_opt_outs=not confirms_opt_out)
     sorter.sort(values)
     first = sorter.recipients[0].text if sorter.recipients else None
     example = text if first is None else first
@@ -155,7 +157,9 @@ def load_routes() -> dict[str, int]:
 class _Sorter:
     """Sorts recipients into those that get the message and those that do not."""
 
-    def __init__(self, account: Account, prices: PriceList, routes: dict[str, int], texts: Texts) -> None:
+    def __init__(
+        self, account: Account, prices: PriceList, routes: dict[str, int], texts: Texts, *, heeds_opt_outs: bool
+    ) -> None:
         self.recipients: list[PlannedRecipient] = []
         self.exclusions: list[PlannedExclusion] = []
         self.encodings: set[str] = set()
@@ -163,13 +167,14 @@ class _Sorter:
         self._prices = prices
         self._routes = routes
         self._texts = texts
+        self._heeds_opt_outs = heeds_opt_outs
         self._route_lengths = sorted({len(prefix) for prefix in routes}, reverse=True)
 
     def sort(self, values: list[str]) -> None:
         """Sort the values, as typed, once: opt-outs and contacts are looked up for all of them together."""
         found = self._read(values)
         numbers = [number for _, number in found if isinstance(number, str)]
-        opted_out = opted_out_among(self._account, numbers)
+        opted_out = opted_out_among(self._account, numbers) if self._heeds_opt_outs else set()
         self._texts.load(numbers)
         for value, number in found:
             if isinstance(number, _Refusal):
