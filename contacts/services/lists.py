@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.db import IntegrityError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
@@ -18,7 +19,7 @@ MAX_NAME = 60
 
 _ADD_MEMBERS = """
     INSERT INTO contacts_listmember (contact_list_id, contact_id, source, added_at)
-    SELECT %s, id, %s, now() FROM contacts_contact WHERE account_id = %s AND number = ANY(%s) ORDER BY id
+    SELECT %s, id, %s, %s FROM contacts_contact WHERE account_id = %s AND number = ANY(%s) ORDER BY id
     ON CONFLICT (contact_list_id, contact_id) DO NOTHING
 """
 # Fills names only where the contact has none: whoever typed one before knew the person.
@@ -134,7 +135,7 @@ def add_people(*, contact_list: ContactList, people: Collection[Person], source:
     Contact.objects.bulk_create(made, ignore_conflicts=True, batch_size=2000)
     with connection.cursor() as cursor:
         _name(cursor, account, known.values())
-        cursor.execute(_ADD_MEMBERS, [contact_list.pk, source[:60], account.pk, list(known)])
+        cursor.execute(_ADD_MEMBERS, [contact_list.pk, source[:60], timezone.now(), account.pk, list(known)])
         added: int = cursor.rowcount
     audit.record(account=account, actor=actor, action="list.members_added", subject=contact_list.code, members=added)
     return added
