@@ -189,6 +189,53 @@ PROOFS = (
         (Mode.FULL,),
     ),
     Proof(
+        "every movement of numbers and keywords is one charge of a subscription",
+        """SELECT t.id AS transaction, t.idempotency_key AS key, t.reference, s.code AS subscription, c.begins_on
+           FROM billing_ledgertransaction t
+           LEFT JOIN billing_servicecharge c ON c.transaction_id = t.id
+           LEFT JOIN billing_subscription s ON s.id = c.subscription_id
+           WHERE (t.kind IN ('number', 'keyword') OR c.id IS NOT NULL)
+           AND (t.kind, t.about_id, t.currency, t.reference, t.idempotency_key) IS DISTINCT FROM
+               (s.service, s.account_id, c.currency, s.code, CASE c.part WHEN 'setup' THEN 'setup:' || s.code
+                WHEN 'month' THEN 'renewal:' || s.code || ':' || c.begins_on END)
+           {{AND t.id = ANY(:transactions)}}""",
+    ),
+    Proof(
+        "what numbers and keywords cost is paid by their payers, and earned by parents and platform, to the last place",
+        """WITH charged AS (
+               SELECT * FROM billing_servicecharge
+               {{WHERE transaction_id = ANY(:transactions) OR created_at >= :since}}),
+           shares AS (
+               SELECT c.id, (e.share ->> 0)::bigint AS owner_id, (e.share ->> 1)::numeric AS amount
+               FROM charged c CROSS JOIN LATERAL jsonb_array_elements(c.earnings) AS e(share)),
+           sides AS (
+               SELECT id, 'wallet' AS kind, payer_id AS owner_id, -amount AS amount FROM charged
+               UNION ALL SELECT id, 'wallet', owner_id, amount FROM shares
+               UNION ALL SELECT id, 'revenue', 0, amount FROM charged
+               UNION ALL SELECT id, 'revenue', 0, -amount FROM shares),
+           expected AS (SELECT id, kind, owner_id, sum(amount) AS amount FROM sides GROUP BY 1, 2, 3),
+           booked AS (
+               SELECT c.id, a.kind, CASE a.kind WHEN 'wallet' THEN a.owner_id ELSE 0 END AS owner_id,
+                      sum(e.amount) AS amount
+               FROM charged c JOIN billing_ledgerentry e ON e.transaction_id = c.transaction_id
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id GROUP BY 1, 2, 3)
+           SELECT coalesce(x.id, b.id) AS charge, coalesce(x.kind, b.kind) AS kind,
+                  coalesce(x.owner_id, b.owner_id) AS account, x.amount AS stated, b.amount AS booked
+           FROM expected x FULL JOIN booked b ON b.id = x.id AND b.kind = x.kind AND b.owner_id = x.owner_id
+           WHERE coalesce(x.amount, 0) <> coalesce(b.amount, 0)""",
+    ),
+    Proof(
+        "every subscription's months follow each other up to its next renewal",
+        """WITH months AS (
+               SELECT subscription_id, begins_on, ends_on,
+                      lead(begins_on) OVER (PARTITION BY subscription_id ORDER BY begins_on) AS next
+               FROM billing_servicecharge WHERE part <> 'setup')
+           SELECT s.code AS subscription, m.begins_on, m.ends_on, coalesce(m.next, s.next_renewal_on) AS next
+           FROM billing_subscription s LEFT JOIN months m ON m.subscription_id = s.id
+           WHERE m.ends_on IS DISTINCT FROM coalesce(m.next, s.next_renewal_on)""",
+        (Mode.FULL,),
+    ),
+    Proof(
         "every paid top-up is in the payer's wallet, once and with its amount",
         """SELECT u.code AS topup, u.amount, coalesce(e.amount, 0) AS credited
            FROM billing_topup u
