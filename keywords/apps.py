@@ -5,8 +5,11 @@ class KeywordsConfig(AppConfig):
     name = "keywords"
 
     def ready(self) -> None:
-        """Numbers know nothing of keywords, which end when their number leaves their account."""
+        """Numbers know nothing of keywords, which end when their number leaves their account; forecasts of no price."""
+        from billing.forecasts import register_prices
         from keywords.services.keywords import end_keywords_on
+        from keywords.services.renewals import price_of
         from virtual_numbers.services.leasing import when_holder_leaves
 
         when_holder_leaves(end_keywords_on)
+        register_prices("keyword", price_of)
