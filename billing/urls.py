@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import card_pages, notice_pages, statement_pages, trial_pages, views
+from billing import card_pages, forecast_pages, notice_pages, statement_pages, trial_pages, views
 
 app_name = "billing"
 
@@ -15,6 +15,7 @@ urlpatterns = [
     path("credits.csv", statement_pages.credits_csv, name="credits-csv"),
     path("credits.xlsx", statement_pages.credits_xlsx, name="credits-xlsx"),
     path("credits.pdf", statement_pages.credits_pdf, name="credits-pdf"),
+    path("billing/forecast/", forecast_pages.renewals, name="forecast"),
     path("settings/notices/", notice_pages.notices, name="notices"),
     path("billing/trial-expired/", trial_pages.trial_expired, name="trial-expired"),
     path("billing/add-credit/", views.add_credit, name="add-credit"),

@@ -58,6 +58,7 @@ MENU = (
     Entry(INBOX, "messaging:inbox", ("messaging:inbox*", "messaging:conversation*")),
     Entry("CONTACTS", "contacts:lists", ("contacts:*",)),
     Entry("NUMBERS", "numbers:list", ("numbers:*",)),
+    Entry("NUMBERS", "numbers:list", ("numbers:*",)),
     Entry("REPORTS", "messaging:reports", ("messaging:*",)),
     Entry("CLIENTS", "clients:list", ("clients:*",), lambda viewer: viewer.account.can_have_children),
     Entry("BILLING", "billing:overview", ("billing:*", "messaging:movement"), lambda viewer: viewer.sees_money),

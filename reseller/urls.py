@@ -12,6 +12,7 @@ urlpatterns = [
     path("", include("clients.urls")),
     path("", include("contacts.urls")),
     path("", include("messaging.urls")),
+    path("", include("virtual_numbers.urls")),
     path("", include("reseller.health_views")),
     path("admin/", admin.site.urls),
 ]

@@ -13,7 +13,6 @@ from django.db.models import Q, QuerySet
 from accounts.countries import country_name
 from accounts.models import Account
 from billing.exceptions import NotAllowed
-from billing.models import Subscription
 from billing.selectors import shows_money
 from virtual_numbers.models import Lease, VirtualNumber
 from virtual_numbers.prices import NumberPrices, Offer
