@@ -50,8 +50,8 @@ def accept_batch(
 
     The same non-empty ``idempotency_key`` (up to 64 characters) of an account returns its first batch, however often
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
-    that nobody pays more than was shown. ``recipients``, ``lists``, ``merges``, ``limit`` and ``confirms_opt_out`` as in
-    plan_batch.
+    that nobody pays more than was shown. ``recipients``, ``lists``, ``merges``, ``limit`` and ``confirms_opt_out``
+    as in plan_batch.
 
     Whoever opted out before the batch is accepted is left out of it: opt-outs of the account wait meanwhile.
 
