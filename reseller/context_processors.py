@@ -10,6 +10,7 @@ from accounts.access import MAY_BILL
 from billing.models import BillingTerms
 from billing.selectors import Balance, balance_of, credits_of, terms_of
 from billing.trial import Trial, trial_of
+from keywords.selectors import offers_keywords
 from messaging.inbox import unread_count
 from reseller.navigation import Link, Viewer, menu_for
 
@@ -40,7 +41,10 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         if membership is None:
             return []
         match = request.resolver_match
-        viewer = Viewer(membership.account, membership.role, sees_money(), _sends_with_credits(terms()))
+        viewer = Viewer(
+            membership.account, membership.role, sees_money(), _sends_with_credits(terms()),
+            offers_keywords(membership.account),
+        )  # fmt: skip
         return menu_for(viewer, match.view_name if match else "", unread_count(membership.account))
 
     def header_balance() -> Balance | None:

@@ -14,13 +14,14 @@ from accounts.models import Account
 class Viewer:
     """Whose menu it is: account, the person's role in it, ``sees_money`` as in billing.selectors.shows_money.
 
-    ``counts_credits``: the account sends with SMS credits.
+    ``counts_credits``: the account sends with SMS credits. ``has_keywords``: keywords are switched on for it.
     """
 
     account: Account
     role: str
     sees_money: bool
     counts_credits: bool = False
+    has_keywords: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ MENU = (
     Entry(INBOX, "messaging:inbox", ("messaging:inbox*", "messaging:conversation*")),
     Entry("CONTACTS", "contacts:lists", ("contacts:*",)),
     Entry("NUMBERS", "numbers:list", ("numbers:*",)),
-    Entry("NUMBERS", "numbers:list", ("numbers:*",)),
+    Entry("KEYWORDS", "keywords:list", ("keywords:*",), lambda viewer: viewer.has_keywords),
     Entry("REPORTS", "messaging:reports", ("messaging:*",)),
     Entry("CLIENTS", "clients:list", ("clients:*",), lambda viewer: viewer.account.can_have_children),
     Entry("BILLING", "billing:overview", ("billing:*", "messaging:movement"), lambda viewer: viewer.sees_money),

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("billing.urls")),
     path("", include("clients.urls")),
     path("", include("contacts.urls")),
+    path("", include("keywords.urls")),
     path("", include("messaging.urls")),
     path("", include("virtual_numbers.urls")),
     path("", include("reseller.health_views")),

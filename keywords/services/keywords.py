@@ -282,14 +282,15 @@ def set_status(*, keyword: Keyword, status: str, actor: User | None) -> bool:
 
 
 @transaction.atomic
-def renew_secret(*, keyword: Keyword, actor: User | None) -> None:
-    """Sign webhooks with another secret from now on. Raises KeywordOver."""
+def renew_secret(*, keyword: Keyword, actor: User | None) -> str:
+    """Sign webhooks with another secret from now on; returns it. Raises KeywordOver."""
     locked = _lock(keyword)
     locked.webhook_secret = new_secret()
     locked.save(update_fields=["webhook_secret"])
     audit.record(
         account=locked.account, actor=actor, action="keyword.secret_renewed", subject=locked.code, word=locked.word
     )  # fmt: skip
+    return locked.webhook_secret
 
 
 def _lock(keyword: Keyword) -> Keyword:

@@ -74,7 +74,7 @@ def test_a_page_outside_the_menu_marks_nothing() -> None:
 
 
 def test_every_word_leads_to_a_page_that_marks_it() -> None:
-    everything = replace(RESELLER, counts_credits=True)
+    everything = replace(RESELLER, counts_credits=True, has_keywords=True)
     for entry in MENU:
         assert marked(resolve(reverse(entry.url_name)).view_name, everything) == [entry.label]
 
