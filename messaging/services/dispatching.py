@@ -12,6 +12,7 @@ from django.db.backends.utils import CursorWrapper
 
 from messaging.models import MessageClass, Route
 from messaging.services.plans import pin_plans
+from messaging.services.stopping import block_opted_out
 
 STOCK_SECONDS = 1.0  # of the route's throughput; the house plan allows 2
 RELEASED_CHANNEL = "messaging_released"  # NOTIFY to connectors; the payload is the route's id
@@ -65,8 +66,10 @@ class Dispatched:
 def dispatch_route(route_id: int) -> Dispatched:
     """Fill up the route's stock; returns what was released, 0 for a paused or unknown route.
 
-    A route that another dispatcher holds for longer than a second is left to it.
+    A route that another dispatcher holds for longer than a second is left to it. Recipients that have opted out since
+    their message was accepted are seen to first.
     """
+    block_opted_out()
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '1s'")

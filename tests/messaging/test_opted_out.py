@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from billing.selectors import balance_of
 from contacts.models import OptOut
 from contacts.services.lists import Person, add_people, create_list
 from contacts.services.opt_outs import opt_in, opt_out
 from messaging.exceptions import NothingToSend
-from messaging.models import Batch, Exclusion, Message
+from messaging.models import Batch, Exclusion, Message, Route
 from messaging.services import acceptance
+from messaging.services.dispatching import dispatch_route
 from messaging.services.planning import plan_batch
+from messaging.services.settling import settle_waiting
+from messaging.services.stopping import block_opted_out
 from tests.cast import LogIn, Member
 from tests.messaging.rows import AU, AU_DEAR, NZ, accept, words
 
@@ -151,6 +155,41 @@ def test_opt_outs_and_batches_at_once_leave_no_message_after_the_opt_out(
     assert with_anna == {key for key, batch in batches.items() if batch.accepted_at < opted_out_at}
     assert left_out == {key for key, batch in batches.items() if batch.accepted_at > opted_out_at}
     assert len(with_anna | left_out) == 10
+
+
+def test_what_waits_when_somebody_opts_out_is_blocked_and_costs_nothing(client_member: Member, reseller: Member):
+    account = client_member.account
+    first, second = accept(client_member, [AU, NZ]), accept(client_member, [AU])
+    accept(reseller, [AU])
+    Message.objects.filter(batch=second).update(state="released")
+    gone = accept(client_member, [AU])
+    Message.objects.filter(batch=gone).update(state="sending")
+    opt_out(account=account, number=AU, source="reply")
+    Route.objects.update(is_paused=True)
+    dispatch_route(Route.objects.get().pk)
+
+    states = dict(Message.objects.values_list("batch__account__name", "state").filter(recipient=NZ))
+    assert states == {"Client": "queued"}
+    blocked = Message.objects.filter(state="blocked").order_by("pk")
+    assert [message.batch_id for message in blocked] == [first.pk, second.pk]
+    assert {message.reason for message in blocked} == {"The recipient opted out before it was sent."}
+    assert Message.objects.get(batch__account=reseller.account).state == "queued"
+    assert Message.objects.get(batch=gone).state == "sending"  # it is on its way: nobody can call it back
+    settle_waiting(100)
+    assert balance_of(account).available == D(10) - D("0.07") - D("0.032345")
+
+
+def test_an_opt_in_before_the_dispatch_leaves_what_waits(client_member: Member):
+    accept(client_member, [AU])
+    opt_out(account=client_member.account, number=AU, source="reply")
+    opt_in(account=client_member.account, number=AU, reason="by mistake")
+    assert dispatch_route(Route.objects.get().pk).released == 1
+    assert not OptOut.objects.filter(stopped_at=None).exists()
+
+
+def test_a_dispatch_without_new_opt_outs_asks_once_more_only(client_member: Member, django_assert_num_queries):
+    with django_assert_num_queries(1):
+        assert block_opted_out() == 0
 
 
 def _wait_until(is_true) -> None:
