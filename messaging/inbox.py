@@ -188,7 +188,7 @@ def _by_inbound_text(account: Account, words: str) -> QuerySet[Any]:
 
 
 def _by_reply(account: Account, words: str) -> Q:
-    """What was sent to one person: replies from the inbox, answers of keywords, a single message of SEND SMS."""
+    """What was sent to one person alone, such as a reply from the inbox."""
     sent = _latest(Batch.objects.filter(account=account), SEARCHED_REPLIES)
     said = sent.filter(message_count=1, text__icontains=words).order_by("-pk").values_list("pk", flat=True)
     pairs = set(Message.objects.filter(batch__in=list(said[:MOST_REPLIES])).values_list("sender", "recipient"))
