@@ -22,9 +22,11 @@ from contacts.models import Contact, ContactList, OptOut
 from contacts.services.lists import add_to_list
 from contacts.services.opt_outs import opt_out
 from messaging.models import Batch, Message
+from tests.billing.services import lease_number, make_number
 from tests.cast import PASSWORD, LogIn, Member
 from tests.messaging.inbound_rows import make_conversation
 from tests.messaging.rows import accept
+from virtual_numbers.services.leasing import allocate
 
 LOGIN, ADMIN, HOME, WHOLE = "log-in page", "admin", "dashboard", "the whole page"
 VISITORS = ("anonymous", "client", "reseller", "outsider", "staff")
@@ -58,6 +60,7 @@ GET = {
     "billing:credits-csv": (LOGIN, 404, 404, 404, ADMIN),
     "billing:credits-xlsx": (LOGIN, 404, 404, 404, ADMIN),
     "billing:credits-pdf": (LOGIN, 404, 404, 404, ADMIN),
+    "billing:forecast": PRIVATE,
     "billing:notices": PRIVATE,
     "billing:trial-expired": (LOGIN, HOME, HOME, HOME, ADMIN),  # nobody of the cast is on trial
     "billing:add-credit": (LOGIN, 200, 404, 404, ADMIN),
@@ -103,6 +106,16 @@ GET = {
     "messaging:message-list": PRIVATE,
     "messaging:message-detail": OF_CLIENT,
     "messaging:movement": ONLY_CLIENT,
+    "numbers:list": PRIVATE,
+    "numbers:offers": PRIVATE,
+    "numbers:lease": PRIVATE,
+    "numbers:detail": OF_CLIENT,  # leased by the reseller, allocated to the client
+    "numbers:label": NO_GET,
+    "numbers:settings": NO_GET,
+    "numbers:secret": NO_GET,
+    "numbers:allocate": OF_PARENT,
+    "numbers:take-back": OF_PARENT,
+    "numbers:release": OF_PARENT,
     "messaging:inbox": PRIVATE,
     "messaging:inbox-list": (LOGIN, WHOLE, WHOLE, WHOLE, ADMIN),
     "messaging:conversation": ONLY_CLIENT,
@@ -146,7 +159,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     held = LedgerTransaction.objects.get(reference=batch.code)
     arguments["messaging:movement"] = {"public_id": str(held.public_id)}
     arguments["billing:card-remove"] = {"code": "NOSUCHCARD"}
-    arguments |= contacts_arguments(client_member)
+    arguments |= contacts_arguments(client_member) | numbers_arguments(reseller, client_member)
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
     chat = {"code": make_conversation(client_member).code}
     arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
@@ -165,6 +178,15 @@ def contacts_arguments(member: Member) -> dict[str, dict[str, str]]:
     named["contacts:member-remove"] = {"code": code, "contact": contact}
     named["contacts:opt-in"] = {"code": OptOut.objects.get().code}
     return named
+
+
+def numbers_arguments(lessee: Member, holder: Member) -> dict[str, dict[str, str]]:
+    """A number that one leases and the other has, and a free one."""
+    lease = lease_number(lessee)
+    allocate(lease=lease, child=holder.account, actor=None)
+    of_lease = ("detail", "label", "settings", "secret", "allocate", "take-back", "release")
+    named = {f"numbers:{name}": {"code": lease.code} for name in of_lease}
+    return named | {"numbers:lease": {"code": make_number("+61480000002").code}}
 
 
 def walk(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -229,6 +251,13 @@ REFUSED_POSTS = {
     "messaging:batch-cancel": {"anonymous": LOGIN, "outsider": 404, "staff": ADMIN},
     "billing:notices": {"anonymous": LOGIN, "staff": ADMIN},
     "accounts:settings": {"anonymous": LOGIN, "staff": ADMIN},
+    "numbers:lease": {"anonymous": LOGIN, "staff": ADMIN},
+    "numbers:label": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "numbers:settings": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "numbers:secret": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "numbers:allocate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "numbers:take-back": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "numbers:release": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
 }
 
 
