@@ -27,7 +27,17 @@ def marked(view_name: str, viewer: Viewer = RESELLER) -> list[str]:
 
 
 def test_a_reseller_reads_these_words() -> None:
-    assert words() == ["DASHBOARD", "SEND SMS", "INBOX", "CONTACTS", "REPORTS", "CLIENTS", "BILLING", "SETTINGS"]
+    assert words() == [
+        "DASHBOARD",
+        "SEND SMS",
+        "INBOX",
+        "CONTACTS",
+        "NUMBERS",
+        "REPORTS",
+        "CLIENTS",
+        "BILLING",
+        "SETTINGS",
+    ]
 
 
 def test_a_client_without_the_right_to_have_clients_sees_no_clients() -> None:
@@ -41,8 +51,13 @@ def test_an_account_that_sees_no_money_has_no_billing() -> None:
 def test_an_account_that_sends_with_credits_has_credits_in_the_place_of_billing() -> None:
     viewer = replace(RESELLER, account=Account(), sees_money=False, counts_credits=True)
     labels = [link.label for link in menu_for(viewer, "")]
-    assert labels == ["DASHBOARD", "SEND SMS", "INBOX", "CONTACTS", "REPORTS", "CREDITS", "SETTINGS"]
+    assert labels == ["DASHBOARD", "SEND SMS", "INBOX", "CONTACTS", "NUMBERS", "REPORTS", "CREDITS", "SETTINGS"]
     assert marked("messaging:movement", viewer) == marked("billing:credits", viewer) == ["CREDITS"]
+
+
+def test_keywords_stand_there_for_whom_they_are_switched_on() -> None:
+    assert "KEYWORDS" not in words()
+    assert "KEYWORDS" in words(has_keywords=True)
 
 
 @pytest.mark.parametrize(("role", "shown"), [(role, role in (Role.OWNER, Role.SENDER)) for role in Role])
