@@ -9,10 +9,11 @@ from decimal import Decimal
 from functools import cached_property
 
 from django.core import signing
-from django.db.models import QuerySet, Subquery, Sum
+from django.db.models import Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 
 from accounts.models import Account, Membership
-from billing.models import CREDITS, LedgerAccount, LedgerEntry, LedgerTransaction
+from billing.models import CREDITS, LedgerAccount, LedgerEntry, LedgerTransaction, MoneyField
 
 PAGE_SIZE = 50
 LONGEST_TRANSACTION = timedelta(hours=1)
@@ -21,6 +22,7 @@ Kind = LedgerTransaction.Kind
 _OF_A_BATCH = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE)
 _OF_A_CARD = (Kind.TOPUP, Kind.REFUND, Kind.DISPUTE, Kind.DISPUTE_WON)
 _TO_CLIENTS = (Kind.TRIAL, Kind.CREDITS, Kind.TAKEBACK)
+_SERVICES = (Kind.NUMBER, Kind.KEYWORD)
 # Up to so many movements a page adds a period up by itself; beyond, somebody has to ask for it.
 SUMMED_AT_ONCE = 5_000
 
@@ -39,6 +41,8 @@ KINDS: dict[str, str] = {
     Kind.TRIAL: "Trial credit",
     Kind.HOLD: "Set aside for messages",
     Kind.RELEASE: "Given back",
+    Kind.NUMBER: "Numbers",
+    Kind.KEYWORD: "Keywords",
     Kind.REFUND: "Refunds",
     Kind.DISPUTE: "Disputed payments",
     Kind.DISPUTE_WON: "Disputes won",
@@ -90,13 +94,15 @@ class Sums:
     """What a period brought and cost; together they are what the balance moved by.
 
     ``added``: payments, corrections and their reversals. ``messages``: less what was given back. ``margins``: earned
-    on clients' messages. ``clients``: trial credit and SMS credits, given to clients or got.
+    on clients' messages, numbers and keywords. ``clients``: trial credit and SMS credits, given to clients or got.
+    ``services``: what numbers and keywords cost.
     """
 
     added: Decimal
     messages: Decimal
     margins: Decimal
     clients: Decimal = Decimal(0)
+    services: Decimal = Decimal(0)
 
 
 def wallet_id(account: Account, currency: str = "") -> int:
@@ -141,14 +147,20 @@ class Statement:
 
     def sums(self) -> Sums:
         """Totals of the period's movements, in one query."""
-        rows = self.entries().order_by()
-        total = defaultdict(Decimal, rows.values_list("transaction__kind").annotate(total=Sum("amount")))
-        known = (*_OF_A_BATCH, *_TO_CLIENTS)
+        nothing = Value(Decimal(0), output_field=MoneyField())
+        earned = Coalesce(Sum("amount", filter=Q(amount__gt=0)), nothing)
+        rows = self.entries().order_by().values_list("transaction__kind").annotate(total=Sum("amount"), earned=earned)
+        found = list(rows)
+        total = defaultdict(Decimal, {kind: amount for kind, amount, _ in found})
+        # A number's or keyword's movement costs whoever pays, and brings its share to whoever is above.
+        shares = sum((amount for kind, _, amount in found if kind in _SERVICES), Decimal(0))
+        known = (*_OF_A_BATCH, *_TO_CLIENTS, *_SERVICES)
         return Sums(
             added=sum((amount for kind, amount in total.items() if kind not in known), Decimal(0)),
             messages=-(total[Kind.HOLD] + total[Kind.RELEASE]),
-            margins=total[Kind.CAPTURE],
+            margins=total[Kind.CAPTURE] + shares,
             clients=sum((total[kind] for kind in _TO_CLIENTS), Decimal(0)),
+            services=shares - sum((total[kind] for kind in _SERVICES), Decimal(0)),
         )
 
     def page(self, kind: str = "", *, before: str = "", after: str = "") -> Page:
@@ -249,6 +261,8 @@ def _title(movement: LedgerTransaction, amount: Decimal) -> str:
         return "Payment received" if is_in else "Correction"
     if kind in _TO_CLIENTS:
         return _title_between_accounts(kind, is_in, movement.currency == CREDITS)
+    if kind in _SERVICES and is_in:
+        return "Margin on a client's number" if kind == Kind.NUMBER else "Share of a client's keyword"
     return {
         Kind.TOPUP: "Credit added by card",
         Kind.HOLD: "Set aside for messages",

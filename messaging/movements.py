@@ -17,6 +17,7 @@ from accounts.countries import country_name
 from accounts.models import Account
 from billing.models import CreditLot, LedgerEntry, LedgerTransaction, Quote, TopUp
 from billing.statements import Line, lines_of, wallet_id, with_movements
+from billing.subscription_models import ServiceCharge
 from messaging.keyset import Cursor, Page
 from messaging.models import Batch, Message
 from messaging.selectors import Chosen, page_of_messages
@@ -38,6 +39,18 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Service:
+    """A month of a number or keyword, or its set-up, as the viewer has to do with it.
+
+    ``price``: what it costs, for whoever pays it (None for others). ``share``: what the viewer earns of it.
+    """
+
+    charge: ServiceCharge
+    price: Decimal | None
+    share: Decimal
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A line of the viewer's statement and what it is made of; what does not apply is empty.
 
@@ -49,6 +62,7 @@ class Explanation:
     is_subsidy: bool
     topup: TopUp | None
     lot: CreditLot | None
+    service: Service | None = None
 
     @property
     def amount(self) -> Decimal:
@@ -94,7 +108,16 @@ def explain(viewer: Account, entry: LedgerEntry) -> Explanation:
         is_subsidy=is_subsidy,
         topup=topups.first(),
         lot=_lot_of(viewer, movement),
+        service=_service_of(viewer, movement),
     )
+
+
+def _service_of(viewer: Account, movement: LedgerTransaction) -> Service | None:
+    charge = ServiceCharge.objects.filter(transaction=movement).select_related("subscription").first()
+    if charge is None:
+        return None
+    share = next((Decimal(share) for owner, share in charge.earnings if owner == viewer.pk), Decimal(0))
+    return Service(charge, charge.amount if charge.payer_id == viewer.pk else None, share)
 
 
 def _lot_of(viewer: Account, movement: LedgerTransaction) -> CreditLot | None:
