@@ -21,7 +21,9 @@ structlog.configure(
 
 def formatter(*, json: bool) -> logging.Formatter:
     """Build the console formatter; ``json`` as settings.LOGGING says."""
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=False)
+    # Plain tracebacks: drawing framed ones with every local variable costs more than a second a piece, and shows them.
+    readable = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    renderer = structlog.processors.JSONRenderer() if json else readable
     return structlog.stdlib.ProcessorFormatter(
         processor=renderer,
         foreign_pre_chain=[structlog.processors.TimeStamper(fmt="iso", utc=True), structlog.stdlib.add_log_level],
