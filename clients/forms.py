@@ -17,13 +17,14 @@ from billing.days import DayField
 from billing.gateways.money import charge_step
 from billing.models import BillingTerms
 from billing.wording import money_text
+from clients.allocation import AllocationField
 from clients.fields import AmountField
 from clients.localisation import mobile_hint, parse_mobile, zone_groups
 from clients.losses import CONFIRMATION, LARGEST_MARGIN, MarginField, check_margin, confirmation_field
 from clients.payers import FIELDS_OF, METHOD_FIELDS, METHODS_OF, Payer, methods_offered, payer_of
 from clients.selectors import may_change_login, owner_of
 from clients.services.clients import ClientValues
-from virtual_numbers.models import NumberTerms
+from clients.wording import password_rules
 
 Method = BillingTerms.Method
 LOWEST_TOPUP, HIGHEST_TOPUP = "1.00", "999999.99"
@@ -242,11 +243,7 @@ class ClientForm(TermsForm):
     notification_email = forms.EmailField(
         label="Notification Email", max_length=254, required=False, help_text="Empty = the contact email above."
     )
-    allocation = forms.ChoiceField(
-        label="Number Allocation",
-        choices=NumberTerms.Allocation.choices,
-        help_text="The client picks and leases a number from the list. Numbers that you lease join this choice later.",
-    )
+    allocation = AllocationField()
     welcome = forms.BooleanField(
         label="Send the client an e-mail with the address and name to log in with",
         required=False,
@@ -260,6 +257,7 @@ class ClientForm(TermsForm):
         super().__init__(*args, in_use_zone=client.time_zone if client else "", **kwargs)
         self.fields["mobile"].help_text = f"For example {mobile_hint(self.chosen_country)}."
         self._set_password_words()
+        self.fields["allocation"].offer(self.account, client)  # type: ignore[attr-defined]
         if client:
             del self.fields["welcome"]
         self.login_is_shared = bool(client and self.user and not may_change_login(self.user, client))
@@ -267,9 +265,10 @@ class ClientForm(TermsForm):
             self.fields["email"].disabled = self.fields["password"].disabled = True
 
     def _set_password_words(self) -> None:
-        field, rules = self.fields["password"], password_validation.password_validators_help_text_html()
+        field = self.fields["password"]
         field.required = self.user is None
-        field.help_text = rules if field.required else f"Leave it empty to keep the password. A new one: {rules}"
+        subject = "It" if field.required else "Leave it empty to keep the password. A new one"
+        field.help_text = f"{subject} needs {password_rules()}."
 
     def clean_email(self) -> str:
         email: str = self.cleaned_data["email"].strip()

@@ -4,6 +4,14 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django.contrib.auth.password_validation import (
+    CommonPasswordValidator,
+    MinimumLengthValidator,
+    NumericPasswordValidator,
+    UserAttributeSimilarityValidator,
+    get_default_password_validators,
+)
+
 from accounts.countries import country_name
 from accounts.models import Account, AuditEntry
 from billing.models import BillingTerms
@@ -13,6 +21,21 @@ from keywords.models import KeywordTerms
 from virtual_numbers.models import NumberTerms
 
 Method = BillingTerms.Method
+# What Django's validators of passwords ask for, said of the client's password to somebody else.
+_RULES = {
+    MinimumLengthValidator: "at least {least} characters",
+    NumericPasswordValidator: "more than digits",
+    CommonPasswordValidator: "no common password",
+    UserAttributeSimilarityValidator: "no likeness to the client's name or e-mail",
+}
+
+
+def password_rules() -> str:
+    """The rules of AUTH_PASSWORD_VALIDATORS in half a sentence. Raises KeyError for one that has no words here."""
+    validators = {type(one): one for one in get_default_password_validators()}
+    least = getattr(validators.get(MinimumLengthValidator), "min_length", 0)
+    said = [_RULES[kind].format(least=least) for kind in sorted(validators, key=[*_RULES].index)]
+    return f"{', '.join(said[:-1])} and {said[-1]}"
 
 
 def payment_words(terms: BillingTerms, currency: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Reads of batches and messages, scoped to the viewer's own account and the accounts below it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -7,7 +8,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 from django.http import Http404
 from django.utils import timezone
 
@@ -152,10 +153,21 @@ class Chosen:
 
 
 def page_of_batches(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
-    """Batches of the chosen accounts, newest first."""
+    """Batches of the chosen accounts, newest first, with ``is_finished``: nothing more is expected of any message."""
     keys = find_keys("messaging_batch", [one.pk for one in chosen.accounts], chosen.conditions(viewer), cursor)
     batches = Batch.objects.filter(pk__in=keys.rows).select_related("account", "payer", "created_by").order_by("-pk")
-    return Page(list(batches), keys.newer, keys.older)
+    found = list(batches.annotate(is_finished=_is_finished(keys.rows)))
+    return Page(found, keys.newer, keys.older)
+
+
+def _is_finished(keys: Sequence[UUID]) -> Any:
+    """Of batches with these keys. No message is older than its batch: that rules out earlier months' partitions."""
+    open_states = [state for state in State if state not in Message.FINAL]
+    earliest = uuid_floor(time_of(min(keys)) - timedelta(seconds=1)) if keys else UUID(int=0)
+    waited_for = Message.objects.filter(batch=OuterRef("pk"), pk__gte=earliest, state__in=open_states)
+    return ExpressionWrapper(
+        Q(state=Batch.State.ACCEPTED, message_count__gt=0) & ~Exists(waited_for), output_field=BooleanField()
+    )
 
 
 def page_of_messages(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
@@ -207,6 +219,11 @@ class Progress:
     def done(self) -> int:
         """Messages of which nothing more is expected."""
         return sum(self.counts.get(state, 0) for state in Message.FINAL)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the batch was accepted and nothing more is expected of any message of it."""
+        return self.batch.state == Batch.State.ACCEPTED and 0 < self.total == self.done
 
     @property
     def shares(self) -> list[Share]:

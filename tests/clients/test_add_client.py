@@ -45,6 +45,23 @@ def added() -> Account:
     return Account.objects.get(name="Jones & Co")
 
 
+# --- What is asked for -------------------------------------------------------------------------------------------
+
+
+def test_the_rules_of_the_password_speak_of_the_client(reseller: Member, client_member: Member, log_in: LogIn) -> None:
+    rules = (
+        "needs at least 10 characters, more than digits, no common password and no likeness to the client's name or"
+        " e-mail."
+    )
+    browser = log_in(reseller.user)
+    page = html.unescape(browser.get("/clients/add/").content.decode())
+    assert f"It {rules}" in page
+    assert "Your password" not in page
+    page = html.unescape(browser.get(f"/clients/{client_member.account.code}/edit/").content.decode())
+    assert f"Leave it empty to keep the password. A new one {rules}" in page
+    assert "Your password" not in page
+
+
 # --- What is stored ----------------------------------------------------------------------------------------------
 
 

@@ -2,9 +2,12 @@
 
 from datetime import datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Membership
@@ -45,6 +48,39 @@ def test_the_page_counts_each_state_and_the_money(client_member: Member, log_in:
     assert "Duplicate: 1 · Not a valid mobile number: 1" in text
     assert "nobody Not a valid mobile number Contains letters" in text
     assert "Through Web By Client Messages 3 Parts 3 Encoding GSM-7" in text
+
+
+def test_a_batch_of_which_nothing_more_is_expected_reads_finished_everywhere(client_member: Member, log_in: LogIn):
+    done, waits, refused = accept(client_member, [AU, NZ]), accept(client_member, [AU, NZ]), accept(client_member)
+    settle_as(done, "delivered")
+    settle_as(waits, "delivered")
+    Message.objects.filter(batch=done, recipient=NZ).update(state="failed", sent_at=None)
+    Message.objects.filter(batch=waits, recipient=NZ).update(state="sent")
+    settle_as(refused, "cancelled")
+    Batch.objects.filter(pk=refused.pk).update(state="cancelled")
+    browser = log_in(client_member.user)
+
+    listed = words(browser.get("/batches/").content.decode())
+    for batch, state in ((done, "Finished"), (waits, "Accepted"), (refused, "Cancelled")):
+        assert f"{batch.code} {state} " in listed
+        assert f"Batch {batch.code} {state} " in words(browser.get(f"/batches/{batch.code}/").content.decode())
+    fragment = browser.get(f"/batches/{done.code}/progress/", headers={"HX-Request": "true"}).content.decode()
+    assert '<span id="batch-state" hx-swap-oob="true">' in fragment
+    assert words(fragment).strip().startswith("Finished")
+
+
+def test_the_list_asks_for_finished_batches_in_one_query(
+    client_member: Member, log_in: LogIn, django_assert_max_num_queries: Any
+):
+    browser = log_in(client_member.user)
+    for _ in range(3):
+        accept(client_member)
+    with CaptureQueriesContext(connection) as few:
+        browser.get("/batches/")
+    for _ in range(5):
+        accept(client_member)
+    with django_assert_max_num_queries(len(few)):
+        browser.get("/batches/")
 
 
 def test_the_pieces_of_the_bar_fill_it(client_member: Member):
