@@ -180,7 +180,7 @@ class TesterForm(forms.Form):
     )  # fmt: skip
     sender = forms.CharField(
         label="From", required=False, max_length=40, widget=forms.TextInput(_words(inputmode="tel")),
-        help_text="A mobile number, for its merge fields, opt-out and price; empty = an ordinary one of the country.",
+        help_text="A mobile number: its merge fields and opt-out count. Empty = an ordinary one of the country.",
     )  # fmt: skip
     visit = forms.ChoiceField(
         label="Has it written before?", required=False,

@@ -43,7 +43,7 @@ class ActionsForm(forms.Form):
     )  # fmt: skip
     forward_emails = _lines("Forward to e-mails", f"One a line, up to {MOST_FORWARDS}.", inputmode="email")
     forward_mobiles = _lines(
-        "Forward to mobiles", f"One a line, up to {MOST_FORWARDS}. Each costs what any message to it costs.",
+        "Forward to mobiles", f"One a line, up to {MOST_FORWARDS}. Each is sent like any message of yours.",
         inputmode="tel",
     )  # fmt: skip
     forward_url = forms.CharField(
