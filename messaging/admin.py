@@ -18,6 +18,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.staff_screens import BoundedPaginator, LabelledInline, ReadOnlyAdmin, ReadOnlyInline
 from billing.models import Hold
+from messaging import http_inbound_admin  # noqa: F401  (registers itself)
 from messaging.models import (
     Batch,
     ConnectorStatus,

@@ -1,8 +1,8 @@
 """SEND SMS, batches, messages and REPORTS."""
 
-from django.urls import path
+from django.urls import path, re_path
 
-from messaging.views import batches, inbox, messages, movements, reports, send
+from messaging.views import batches, carrier, inbox, messages, movements, reports, send
 
 app_name = "messaging"
 
@@ -30,4 +30,6 @@ urlpatterns = [
     path("reports/clients/", reports.activity, name="client-activity"),
     path("reports/clients.csv", reports.activity_export, name="client-activity-export"),
     path("reports/clients.xlsx", reports.activity_xlsx, name="client-activity-xlsx"),
+    # With and without the slash: carriers type it either way, and a redirect would lose what they post.
+    re_path(r"^carrier/(?P<code>[-\w]+)/inbound/(?P<secret>[-\w]+)/?$", carrier.inbound, name="carrier-inbound"),
 ]

@@ -45,6 +45,7 @@ _NAVIGATION = [
             _link("Routes", "alt_route", "messaging_route"),
             _link("Route rules", "rule", "messaging_routerule"),
             _link("Connectors", "settings_ethernet", "messaging_smppconnector"),
+            _link("HTTP inbound", "http", "messaging_httpinbound"),
         ],
     },
     {

@@ -41,6 +41,9 @@ NO_GET = (405,) * 5
 # URL name -> the answer to GET for each visitor.
 GET = {
     "dashboard": PRIVATE,
+    "handset": (404,) * 5,  # no simulator runs here; tests/reseller/test_handset.py
+    "handset-screen": (404,) * 5,
+    "handset-text": (404,) * 5,
     "health-live": EVERYONE,
     "health-ready": EVERYONE,
     "account_login": (200, HOME, HOME, HOME, HOME),
@@ -131,6 +134,7 @@ GET = {
     "messaging:client-activity": PARENTS,
     "messaging:client-activity-export": PARENTS,
     "messaging:client-activity-xlsx": PARENTS,
+    "messaging:carrier-inbound": NO_GET,
 }
 
 
@@ -164,6 +168,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     chat = {"code": make_conversation(client_member).code}
     arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
     arguments["account_reset_password_from_key"] = {"uidb36": "1", "key": "wrong-key"}
+    arguments["messaging:carrier-inbound"] = {"code": "test", "secret": "wrong"}
     return Scene({"anonymous": Client()} | {who: log_in(user) for who, user in people.items()}, arguments, batch)
 
 
