@@ -12,6 +12,7 @@ from billing.selectors import Balance, balance_of, credits_of, terms_of
 from billing.trial import Trial, trial_of
 from keywords.selectors import offers_keywords
 from messaging.inbox import unread_count
+from reseller import handset
 from reseller.navigation import Link, Viewer, menu_for
 
 
@@ -22,7 +23,8 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     empty without an account. ``header_balance``: a billing.selectors.Balance, of credits where the account sends with
     SMS credits, None where neither is shown.
     ``header_trial``: a billing.trial.Trial, None for a live account; ``trial_can_pay``: whether this person can end it
-    by a card payment. ``notices_offered``: whether SETTINGS has a page Notices. These are functions that a template
+    by a card payment. ``notices_offered``: whether SETTINGS has a page Notices.
+    ``handset_offered``: whether there is a phone to try things with (development). These are functions that a template
     calls by naming them, so that an answer without a top bar asks the database nothing.
     """
     membership = getattr(request, "membership", None)
@@ -70,6 +72,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "header_trial": header_trial,
         "trial_can_pay": trial_can_pay,
         "notices_offered": notices_offered,
+        "handset_offered": handset.is_offered,
     }
 
 

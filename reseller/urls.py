@@ -14,6 +14,7 @@ urlpatterns = [
     path("", include("keywords.urls")),
     path("", include("messaging.urls")),
     path("", include("virtual_numbers.urls")),
+    path("", include("reseller.handset")),
     path("", include("reseller.health_views")),
     path("admin/", admin.site.urls),
 ]

@@ -19,7 +19,8 @@ os.environ.update(
         "STRIPE_WEBHOOK_SECRET": "whsec_for_tests_only",
         "STRIPE_API_BASE": "http://127.0.0.1:9",  # nothing answers there: a test that reaches out fails
         "EMAIL_URL": "memorymail://",
-        "STATIC_ROOT": str(ROOT / "tests"),  # exists, so that whitenoise does not warn; nothing is collected
+        "STATIC_ROOT": str(ROOT / "tests" / "stripe"),  # exists and is small: whitenoise reads it for every client
+        "SIMULATOR_CONTROL_PORT": "0",
         "LOG_LEVEL": "WARNING",
     }
 )

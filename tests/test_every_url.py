@@ -21,11 +21,14 @@ from billing.models import LedgerEntry, LedgerTransaction, TopUp
 from contacts.models import Contact, ContactList, OptOut
 from contacts.services.lists import add_to_list
 from contacts.services.opt_outs import opt_out
+from keywords.models import KeywordTerms
 from messaging.models import Batch, Message
 from tests.billing.services import lease_number, make_number
 from tests.cast import PASSWORD, LogIn, Member
+from tests.keywords.scene import put_keyword
 from tests.messaging.inbound_rows import make_conversation
 from tests.messaging.rows import accept
+from virtual_numbers.models import VirtualNumber
 from virtual_numbers.services.leasing import allocate
 
 LOGIN, ADMIN, HOME, WHOLE = "log-in page", "admin", "dashboard", "the whole page"
@@ -109,6 +112,15 @@ GET = {
     "messaging:message-list": PRIVATE,
     "messaging:message-detail": OF_CLIENT,
     "messaging:movement": ONLY_CLIENT,
+    "keywords:list": ONLY_CLIENT,  # keywords are switched on for the client alone
+    "keywords:add": ONLY_CLIENT,
+    "keywords:tester": ONLY_CLIENT,
+    "keywords:detail": ONLY_CLIENT,
+    "keywords:edit": ONLY_CLIENT,
+    "keywords:close": NO_GET,
+    "keywords:open": NO_GET,
+    "keywords:secret": NO_GET,
+    "keywords:end": ONLY_CLIENT,
     "numbers:list": PRIVATE,
     "numbers:offers": PRIVATE,
     "numbers:lease": PRIVATE,
@@ -164,6 +176,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     arguments["messaging:movement"] = {"public_id": str(held.public_id)}
     arguments["billing:card-remove"] = {"code": "NOSUCHCARD"}
     arguments |= contacts_arguments(client_member) | numbers_arguments(reseller, client_member)
+    arguments |= keywords_arguments(client_member)
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
     chat = {"code": make_conversation(client_member).code}
     arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
@@ -192,6 +205,13 @@ def numbers_arguments(lessee: Member, holder: Member) -> dict[str, dict[str, str
     of_lease = ("detail", "label", "settings", "secret", "allocate", "take-back", "release")
     named = {f"numbers:{name}": {"code": lease.code} for name in of_lease}
     return named | {"numbers:lease": {"code": make_number("+61480000002").code}}
+
+
+def keywords_arguments(holder: Member) -> dict[str, dict[str, str]]:
+    """A keyword of the member on the number that it has."""
+    KeywordTerms.objects.create(account=holder.account, is_enabled=True)
+    keyword = put_keyword(holder, VirtualNumber.objects.get(leases__holder=holder.account), "JOIN")
+    return {f"keywords:{name}": {"code": keyword.code} for name in ("detail", "edit", "close", "open", "secret", "end")}
 
 
 def walk(resolver: URLResolver | None = None, namespace: str = "") -> Iterator[tuple[str, str]]:
@@ -249,6 +269,12 @@ REFUSED_POSTS = {
     "clients:trial": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:suspend": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "keywords:add": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "keywords:edit": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "keywords:close": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "keywords:open": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "keywords:secret": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "keywords:end": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},
     "messaging:conversation-reply": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-read": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},

@@ -153,6 +153,7 @@ def _announce(config: Config, seconds: float) -> None:
     if config.is_development:
         for who, login, path in DEMO_LOGINS:
             say(f"  {who:<15} {login:<23} {DEMO_PASSWORD}   {url}{path}")
+        say(f"  {'a phone':<15} {'any of these logins':<41}{url}/handset/")
         say(f"\nMails are files in {_shown(config.local_dir / 'mail')}, logs are in {_shown(config.logs)}.")
     say("Ctrl-C ends everything.\n")
 
