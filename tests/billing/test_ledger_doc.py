@@ -33,17 +33,23 @@ Row = tuple[str, dict[str, Decimal]]  # (kind of key, amount by column)
 CREDIT_NAMES = {"wallet": "credits", "held": "held credits", "issued": "issued credits", "revenue": "used credits"}
 
 
-def section(title: str) -> str:
+def section(title: str, page: str = PAGE) -> str:
     """What the page says under a heading."""
-    found = re.search(rf"^### {re.escape(title)}\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
-    assert found, f"docs/ledger.md has no example called {title}"
+    found = re.search(rf"^### {re.escape(title)}\n(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL)
+    assert found, f"the page has no example called {title}"
     return found[1]
 
 
-def table(title: str) -> list[Row]:
-    """The movements of an example as the page lists them."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
+def cells(title: str, page: str = PAGE) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of an example's table."""
+    lines = [line for line in section(title, page).splitlines() if line.startswith("|")]
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return header, rows
+
+
+def table(title: str, page: str = PAGE) -> list[Row]:
+    """The movements of an example as the page lists them."""
+    header, rows = cells(title, page)
     return [
         (row[1].strip("`"), {name: amount(cell) for name, cell in zip(header[2:], row[2:], strict=True) if cell})
         for row in rows
