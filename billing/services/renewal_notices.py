@@ -86,14 +86,14 @@ def _tell(payer: Account, now: datetime) -> bool:
     if not any(item.is_news for item in items):
         return False
     terms = terms_of(payer)
-    pays_by_card = terms is not None and terms.pays_by_card
     queue_mail(
         key=key, to=address, template="billing/mail/renewals", account=payer,
         context={
             "unpaid": [item for item in items if item.state != State.ACTIVE],
             "ahead": [item for item in items if item.state == State.ACTIVE],
-            "available": max(Decimal(0), spendable(payer, now)), "pays_by_card": pays_by_card,
-            "url": settings.SITE_URL + reverse("billing:add-credit" if pays_by_card else "dashboard"),
+            "available": max(Decimal(0), spendable(payer, now)), "pays_by_card": terms and terms.pays_by_card,
+            "add_url": settings.SITE_URL + reverse("billing:add-credit"),
+            "url": settings.SITE_URL + reverse("billing:forecast"),
         },
     )  # fmt: skip
     for item in items:

@@ -260,6 +260,7 @@ def test_a_mail_ahead_names_day_amount_and_what_will_be_missing(lease: Lease) ->
     assert "+61480000001 (number rental): AUD 24.00 on 10 February 2027; AUD 18.00 will be missing then." in last_text()
     assert "There are AUD 6.00 to spend now." in last_text()
     assert "/billing/add-credit/" in last_text()
+    assert "/billing/forecast/" in last_text()
 
 
 def test_no_mail_comes_while_the_balance_covers_the_renewal(client_member: Member, lease: Lease) -> None:
@@ -302,6 +303,7 @@ def test_one_mail_lists_everything_that_a_payer_pays_for(reseller: Member, bille
     to = dict(OutgoingMail.objects.filter(key__startswith="renewals:").values_list("to", "text"))
     assert sorted(to) == ["client@test.example", "reseller@test.example"]
     text = to["reseller@test.example"]
+    assert "/billing/add-credit/" not in text  # it pays by invoice
     # 100 + 5 - 19 - 19 - 60 = 7 on the day; neither month is covered.
     assert "- +61480000002 (number rental of Billed): AUD 19.00 due since 10 February 2027." in text
     assert "- +61480000003 (number rental): AUD 19.00 due since 10 February 2027." in text
