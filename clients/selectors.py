@@ -12,6 +12,7 @@ from django.utils import timezone
 from accounts.models import Account, AuditEntry, Membership, User
 from billing.models import BillingTerms, CreditLot, LedgerAccount, LedgerEntry, LedgerTransaction, NoticeTerms
 from billing.selectors import terms_of
+from clients.allocation import allocation_of
 from clients.models import ClientDefaults
 from clients.payers import payer_of
 from keywords.models import KeywordTerms
@@ -105,7 +106,7 @@ def values_of(client: Account) -> dict[str, Any]:
         "notification_limit": notices.limit,
         "notification_credits": notices.credits_limit,
         "notification_email": notices.email,
-        "allocation": numbers.allocation,
+        "allocation": allocation_of(client),
         "number_margin": numbers.margin,
         "keywords": "yes" if keywords.is_enabled else "no",
         "keyword_price": keywords.price,

@@ -21,6 +21,7 @@ from billing.models import BillingTerms, CountryMargin
 from billing.selectors import balance_of, credits_of, shows_money, terms_of
 from billing.trial import trial_of
 from clients import listing, selectors, wording
+from clients.allocation import confirm_loss
 from clients.forms import ClientForm, DefaultsForm, StatusForm, TermsForm
 from clients.localisation import mobile_hint, zone_groups
 from clients.losses import CONFIRMATION, MarginField, typed_loss
@@ -29,6 +30,7 @@ from clients.prices import PriceExample, client_price, example_price
 from clients.services.clients import create_client, update_client
 from clients.services.defaults import update_defaults
 from clients.switching import confirm_switch, switch_of
+from virtual_numbers.exceptions import NumberError
 
 
 @require_GET
@@ -69,11 +71,12 @@ def edit_client(request: TenantRequest, code: str) -> HttpResponse:
     client, sees_money = get_child_for(request.account, code), shows_money(request.account)
     who: dict[str, Any] = {"account": request.account, "sees_money": sees_money, "client": client}
     form = ClientForm(_posted(request), initial=selectors.values_of(client), **who)
-    confirmation = None
+    confirmation = loss = None
     if request.method == "POST" and form.is_valid():
         change = switch_of(client, form.cleaned_data["method"])
         confirmation = confirm_switch(change, request.POST.get("confirmed", ""), sees_money)
-        if confirmation is None:
+        loss = confirm_loss(client, form.cleaned_data["allocation"], request.POST.get("confirmed_loss", ""))
+        if confirmation is None and loss is None:
             changed = get_child_for(request.account, code)  # a refused change must not show in the page's heading
             who = {"client": changed, "actor": request.user, "expected_refund": change.refund if change else None}
             if _save(form, lambda values: update_client(values=values, **who)) is not None:
@@ -82,6 +85,7 @@ def edit_client(request: TenantRequest, code: str) -> HttpResponse:
     terms = terms_of(client)
     context = _form_context(request.account, form, sees_money, client)
     context |= {"client": client, "client_pays": terms is not None and terms.shows_money, "confirmation": confirmation}
+    context["number_loss"] = loss
     context["payment_words"] = wording.payment_words(terms, client.currency) if terms and sees_money else []
     return render(request, "clients/edit_client.html", context)
 
@@ -100,6 +104,8 @@ def _save(form: ClientForm, deed: Callable[[Any], Account]) -> Account | None:
         form.add_error("method", str(error))
     except TrialRefused as error:
         form.add_error("trial_credit", str(error))
+    except NumberError as error:
+        form.add_error("allocation", str(error))
     except AccountError as error:
         form.add_error(None, str(error))
     return None

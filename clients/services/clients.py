@@ -19,6 +19,7 @@ from billing.selectors import terms_of
 from billing.services import terms as billing_terms
 from billing.services.notices import set_notices
 from billing.services.trials import grant_trial_credit
+from clients.allocation import change_allocation, terms_for
 from clients.selectors import may_change_login, owner_of
 from keywords.services import terms as keyword_terms
 from virtual_numbers.models import NumberTerms
@@ -49,7 +50,7 @@ class ClientValues:
     notification_limit: Decimal | None = None
     notification_credits: int | None = None
     notification_email: str = ""
-    allocation: str = NumberTerms.Allocation.OWN
+    allocation: str = NumberTerms.Allocation.OWN  # or the code of the parent's lease (clients/allocation.py)
     number_margin: Decimal = Decimal(0)
     keywords_enabled: bool = False
     keyword_price: Decimal = Decimal(0)
@@ -69,7 +70,7 @@ class ClientValues:
         return {"limit": self.notification_limit, "email": self.notification_email}
 
     def numbers(self) -> dict[str, Any]:
-        return {"allocation": self.allocation, "margin": self.number_margin}
+        return {"allocation": terms_for(self.allocation), "margin": self.number_margin}
 
     def keywords(self) -> dict[str, Any]:
         return {"is_enabled": self.keywords_enabled, "price": self.keyword_price, "limit": self.keyword_limit}
@@ -80,14 +81,15 @@ def create_client(*, parent: Account, values: ClientValues, actor: User | None, 
     """Make a client of ``parent``, in the parent's currency, with all its terms and its owner's log-in: all or nothing.
 
     ``welcome``: mail the owner where and as whom to log in (never the password). A new client cannot have clients of
-    its own. Raises EmailTaken, ChildrenNotAllowed and TrialRefused.
+    its own. Raises EmailTaken, ChildrenNotAllowed, NotAllocatable and TrialRefused.
     """
     client = create_account(parent=parent, actor=actor, can_have_children=False, **values.details())
     billing_terms.create_terms(account=client, actor=actor, **values.billing())
+    number_terms.create_terms(account=client, actor=actor, **values.numbers())
+    change_allocation(client=client, value=values.allocation, actor=actor)
     _give_trial_credit(client, values, actor)
     if any(values.notices().values()):
         set_notices(account=client, actor=actor, **values.notices())
-    number_terms.create_terms(account=client, actor=actor, **values.numbers())
     keyword_terms.create_terms(account=client, actor=actor, **values.keywords())
     user = create_member(
         account=client, email=values.email, name=values.contact_name, password=values.password, actor=actor
@@ -103,10 +105,14 @@ def update_client(
 ) -> Account:
     """Change a client to ``values``; each room notes what changed. ``expected_refund`` as in update_terms.
 
-    Raises EmailTaken, MoneyStranded, CreditPriceChanged and TrialRefused (see billing.services.terms and trials), and
-    AccountError when the log-in is not the parent's to change.
+    Raises EmailTaken, MoneyStranded, CreditPriceChanged and TrialRefused (see billing.services.terms and trials),
+    NotAllocatable, and AccountError when the log-in is not the parent's to change.
     """
     old_contact = client.contact_name
+    # Keywords and numbers lock their rows before wallets, as making and renewing them does.
+    keyword_terms.update_terms(account=client, actor=actor, **values.keywords())
+    change_allocation(client=client, value=values.allocation, actor=actor)
+    number_terms.update_terms(account=client, actor=actor, **values.numbers())
     terms = terms_of(client)
     if terms is None:
         billing_terms.create_terms(account=client, actor=actor, **values.billing())
@@ -116,8 +122,6 @@ def update_client(
     _give_trial_credit(client, values, actor)
     if values.method != BillingTerms.Method.BILL_TO_PARENT:  # for such a client the form has no such fields
         set_notices(account=client, actor=actor, **values.notices())
-    number_terms.update_terms(account=client, actor=actor, **values.numbers())
-    keyword_terms.update_terms(account=client, actor=actor, **values.keywords())
     if values.email:
         _update_login(client, values, old_contact, actor)
     return client

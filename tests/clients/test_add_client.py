@@ -323,11 +323,6 @@ def test_the_page_has_the_seed_s_sections_and_labels_in_its_order(reseller: Memb
     assert sections == sorted(sections)
 
 
-def test_the_page_says_what_takes_effect_later(reseller: Member, log_in: LogIn) -> None:
-    page = log_in(reseller.user).get("/clients/add/").content.decode()
-    assert page.count("with a coming release") == 2  # numbers, keywords
-
-
 def test_the_country_s_own_time_zones_come_first(reseller: Member, log_in: LogIn) -> None:
     form = log_in(reseller.user).get("/clients/add/").context["form"]
     blank, own, others = form.fields["time_zone"].choices
