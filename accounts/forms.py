@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from accounts.countries import time_zone_choices
 from accounts.models import Account, User
 from accounts.services.users import login_taken
+from accounts.widgets import LongSelect
 
 
 class LogInForm(LoginForm):
@@ -69,7 +70,9 @@ class ProfileForm(forms.Form):
     contact_name = forms.CharField(
         label="Contact name of the account", max_length=100, help_text="The person responsible for this account."
     )
-    time_zone = forms.ChoiceField(label="Time zone", help_text="All times on these pages are shown in this zone.")
+    time_zone = forms.ChoiceField(
+        label="Time zone", help_text="All times on these pages are shown in this zone.", widget=LongSelect
+    )
 
     ACCOUNT_FIELDS = ("contact_name", "time_zone")
 

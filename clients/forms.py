@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from accounts.countries import country_choices
 from accounts.models import Account, User
 from accounts.services.users import login_taken
+from accounts.widgets import LongSelect
 from billing.days import DayField
 from billing.gateways.money import charge_step
 from billing.models import BillingTerms
@@ -47,11 +48,14 @@ class TermsForm(forms.Form):
     """What ADD CLIENT and the defaults for new clients have in common. Takes ``account``: the parent."""
 
     country = forms.ChoiceField(
-        label="Client Country", help_text="Numbers without a country code are read as numbers of this country."
+        label="Client Country",
+        help_text="Numbers without a country code are read as numbers of this country.",
+        widget=LongSelect,
     )
     time_zone = forms.ChoiceField(
         label="Client Time Zone",
         help_text="All times that the client sees are in this zone. The country's own zones come first.",
+        widget=LongSelect,
     )
     payer = forms.ChoiceField(label="Who Pays", help_text="Whose wallet the client's messages are charged to.")
     method = forms.ChoiceField(label="Payment Method")

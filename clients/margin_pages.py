@@ -14,6 +14,7 @@ from accounts.access import MAY_MANAGE, TenantRequest, tenant_view
 from accounts.countries import country_choices, country_name
 from accounts.models import Account
 from accounts.selectors import get_child_for
+from accounts.widgets import LongSelect
 from billing.models import CountryMargin
 from billing.selectors import shows_money, terms_of
 from billing.services.margins import remove_country_margin, set_country_margin
@@ -24,7 +25,7 @@ from clients.prices import PriceExample, example_price
 class MarginForm(forms.Form):
     """A country and what is added to the parent's price there."""
 
-    country = forms.ChoiceField(label="Country", error_messages={"required": "Choose a country."})
+    country = forms.ChoiceField(label="Country", widget=LongSelect, error_messages={"required": "Choose a country."})
     sms_margin = MarginField(
         label="SMS Margin",
         help_text="Added to your own price of each part to this country, in place of the general margin. "
