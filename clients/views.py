@@ -23,6 +23,7 @@ from billing.trial import trial_of
 from clients import listing, selectors, wording
 from clients.allocation import confirm_loss
 from clients.forms import ClientForm, DefaultsForm, StatusForm, TermsForm
+from clients.holdings import holdings_of
 from clients.localisation import mobile_hint, zone_groups
 from clients.losses import CONFIRMATION, MarginField, typed_loss
 from clients.margin_pages import margin_rows
@@ -182,6 +183,7 @@ def client_detail(request: TenantRequest, code: str) -> HttpResponse:
         "had_credits": client.credit_lots.exists(),
         "margins": margin_rows(request.account, client) if terms and terms.shows_money else [],
         "activity": activity,
+        "holdings": holdings_of(client),
         "deeds": [wording.deed_of(entry) for entry in activity.entries],
         "price": client_price(request.account, client, terms) if shows_money(request.account) else None,
         "may_manage": request.membership.role in MAY_MANAGE,

@@ -65,8 +65,10 @@ def payment_words(terms: BillingTerms, currency: str) -> list[str]:
 
 def number_words(terms: NumberTerms) -> str:
     """How the client gets its number and what the parent adds."""
-    margin = money_text(terms.margin, terms.account.currency)
-    return f"{terms.get_allocation_display()}; your margin is {margin} a month on the number's base price."
+    margin = f"your margin is {money_text(terms.margin, terms.account.currency)} a month on the number's base price."
+    if terms.allocation == NumberTerms.Allocation.PARENT:
+        return f"The client has the numbers that you give it. For any that it leased itself {margin}"
+    return f"{terms.get_allocation_display()}; {margin}"
 
 
 def keyword_words(terms: KeywordTerms) -> str:
@@ -106,6 +108,13 @@ DEEDS = {
     "account.active": "Reactivated",
     "terms.created": "Billing terms set",
     "terms.updated": "Billing terms changed",
+    "number.started": "Number leased",
+    "number.ended": "Number given up",
+    "number.suspended": "Number suspended",
+    "number.resumed": "Number works again",
+    "number.settings_changed": "Settings of a number changed",
+    "number.labelled": "Number named",
+    "number.secret_renewed": "Secret of a number's URL renewed",
     "number_terms.created": "Number terms set",
     "number_terms.updated": "Number terms changed",
     "keyword_terms.created": "Keyword terms set",

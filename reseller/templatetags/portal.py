@@ -130,7 +130,7 @@ TONES = {
     "good": "delivered active live paid succeeded completed credited done",
     "progress": "queued released sending submitted processing preparing running pending open checkout",
     "sent": "sent accepted captured",
-    "waiting": "draft scheduled held waiting paused trial unknown warning",
+    "waiting": "draft scheduled held waiting paused trial unknown warning grace",
     "bad": "undelivered rejected failed expired blocked suspended closed disputed refused invalid unpaid",
     "neutral": "cancelled canceled released_hold inactive none",
 }
