@@ -1,12 +1,20 @@
 """What the rooms' admin pages share: lists that only show, and lists of millions that never count themselves."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.dateformat import format as format_date
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
+
+
+def show_moment(moment: datetime) -> str:
+    """A key's time as the admin's other times, with seconds."""
+    return format_date(timezone.localtime(moment), "j M Y, H:i:s")
 
 
 class BoundedPaginator(Paginator):

@@ -1,7 +1,7 @@
 """Staff's view of carriers (to change) and of batches, messages and receipts (to read)."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +10,14 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.dateformat import format as format_date
 from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
-from accounts.staff_screens import BoundedPaginator, LabelledInline, ReadOnlyAdmin, ReadOnlyInline
+from accounts.staff_screens import BoundedPaginator, LabelledInline, ReadOnlyAdmin, ReadOnlyInline, show_moment
 from billing.models import Hold
-from messaging import http_inbound_admin  # noqa: F401  (registers itself)
+from messaging import http_inbound_admin, inbound_admin  # noqa: F401  (register themselves)
 from messaging.models import (
     Batch,
     ConnectorStatus,
@@ -198,11 +197,6 @@ def _in_words(hold: Hold) -> str:
     left = hold.amount - hold.captured - hold.released
     whose = f"margin below zero of {hold.payer}" if hold.is_subsidy else f"{hold.payer}"
     return f"{whose}: {hold} held, {hold.captured} captured, {hold.released} released, {left} open"
-
-
-def show_moment(moment: datetime) -> str:
-    """A key's time as the admin's other times, with seconds."""
-    return format_date(timezone.localtime(moment), "j M Y, H:i:s")
 
 
 def find_messages(messages: QuerySet[Message], term: str) -> QuerySet[Message]:

@@ -27,6 +27,7 @@ _NAVIGATION = [
             _link("Memberships", "badge", "accounts_membership"),
             _link("Staff groups", "group", "auth_group"),
             _link("Billing terms", "contract", "billing_billingterms"),
+            _link("Keyword terms", "vpn_key", "keywords_keywordterms"),
             _link("Invoice terms", "request_page", "billing_invoiceterms"),
             _link("Low-balance notices", "notifications", "billing_noticeterms"),
         ],
@@ -49,10 +50,12 @@ _NAVIGATION = [
         ],
     },
     {
-        "title": "Numbers",
+        "title": "Numbers and keywords",
         "items": [
             _link("Inventory", "dialpad", "numbers_virtualnumber"),
             _link("Imported lists", "upload_file", "numbers_numberimport"),
+            _link("Keywords", "key_vertical", "keywords_keyword"),
+            _link("Reserved words", "block", "keywords_reservedword"),
         ],
     },
     {
@@ -61,6 +64,9 @@ _NAVIGATION = [
             _link("Batches", "stacks", "messaging_batch"),
             _link("Messages", "sms", "messaging_message"),
             _link("Receipts", "mark_chat_read", "messaging_receipt"),
+            _link("Inbound messages", "inbox", "messaging_inboundmessage"),
+            _link("Inbound parts", "splitscreen", "messaging_inboundpart"),
+            _link("Inbound actions", "bolt", "messaging_inboundaction"),
         ],
     },
     {
