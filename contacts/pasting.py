@@ -58,7 +58,7 @@ def _read_line(line: str, region: str) -> list[Person] | str:
             continue
         number = read_mobile(value, region)
         if isinstance(number, NotMobile):
-            return f"{value[:40]}: {number.detail}"
+            return number.detail if value == line.strip() else f"{value[:40]}: {number.detail}"
         people.append((number, []))
     found = [_person(number, words) for number, words in people]
     too_long = next((part for one in found for part in (one.first_name, one.last_name) if len(part) > MAX_NAME), "")

@@ -37,7 +37,7 @@ class SendForm(forms.Form):
         label="Lists",
         required=False,
         to_field_name="code",
-        widget=forms.CheckboxSelectMultiple,
+        widget=forms.CheckboxSelectMultiple({"class": "form-check-input"}),
         error_messages={"invalid_choice": "One of the lists is gone; choose among those that are left."},
     )
     sender = forms.CharField(

@@ -63,8 +63,9 @@ def test_lines_with_a_problem_come_back_while_the_others_are_added(
     assert response.context["form"]["people"].value() == "nobody\n02 9374 4000 <b>"
     page = words(response.content.decode())
     assert "2 lines could not be added They are still in the box." in page
-    assert "nobody nobody: Contains letters; a number has digits only. (line 2 of what you pasted)" in page
+    assert "Line 2, nobody : Contains letters; a number has digits only." in page
     assert "1 added to Team. 1 was on it already." in page
+    assert "Line 4, 02 9374 4000 &lt;b&gt; : Contains letters" in page
     assert "<b>" not in response.content.decode()
     assert contact(CLEO).first_name == "Cleo"
 
