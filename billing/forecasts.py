@@ -1,6 +1,8 @@
 """What the numbers and keywords that an account pays for will cost it, beside what it has."""
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -13,18 +15,35 @@ from billing.selectors import balance_of, terms_of
 from billing.services.service_prices import ServicePrice, accounts_paid_by
 from billing.trial import local_date, trial_is_over
 
-PriceOf = Callable[[Subscription], ServicePrice]
-_prices: dict[str, PriceOf] = {}
+# What the next month of each of these subscriptions costs, by id; without those of which nobody can say.
+PricesOf = Callable[[Sequence[Subscription]], dict[int, ServicePrice]]
+_prices: dict[str, PricesOf] = {}
 
 
-def register_prices(service: str, price_of: PriceOf) -> None:
-    """Let the room of a service say what the next month of its subscriptions costs; called as the portal starts."""
-    _prices[service] = price_of
+def register_prices(service: str, prices_of: PricesOf) -> None:
+    """Let the room of a service say what its subscriptions cost; called as the portal starts."""
+    _prices[service] = prices_of
 
 
-def next_price(subscription: Subscription) -> ServicePrice:
-    """What the subscription's next month costs, as things are now. Raises BillingError where nobody can say."""
-    return _prices[subscription.service](subscription)
+def one_by_one(price_of: Callable[[Subscription], ServicePrice]) -> PricesOf:
+    """For a room that prices its subscriptions singly; what raises BillingError has no price."""
+
+    def prices_of(subscriptions: Sequence[Subscription]) -> dict[int, ServicePrice]:
+        found = {}
+        for subscription in subscriptions:
+            with suppress(BillingError):
+                found[subscription.pk] = price_of(subscription)
+        return found
+
+    return prices_of
+
+
+def next_prices(subscriptions: Iterable[Subscription]) -> dict[int, ServicePrice]:
+    """What the subscriptions' next months cost, by id, as things are now."""
+    by_service: defaultdict[str, list[Subscription]] = defaultdict(list)
+    for subscription in subscriptions:
+        by_service[subscription.service].append(subscription)
+    return {pk: price for service, rows in by_service.items() for pk, price in _prices[service](rows).items()}
 
 
 @dataclass(frozen=True)
@@ -51,17 +70,18 @@ def forecast(account: Account, days: int = 60, now: datetime | None = None) -> l
     At today's prices, and as if nothing else came or went. Empty for an account without money of its own.
     """
     today = local_date(account, now)
-    coming = []
-    for subscription in paid_by(account):
-        try:
-            amount = next_price(subscription).net
-        except BillingError:
-            continue  # the renewal will say so; nobody knows the amount
-        months = days_of(subscription, today + timedelta(days=days))
-        coming += [(day, subscription.pk, amount, subscription) for day in months]
+    running = paid_by(account)
+    prices = next_prices(running)
+    coming = [
+        (day, subscription)
+        for subscription in running
+        if subscription.pk in prices
+        for day in days_of(subscription, today + timedelta(days=days))
+    ]
     left = spendable(account, now)
     dues = []
-    for day, _, amount, subscription in sorted(coming, key=lambda one: one[:2]):
+    for day, subscription in sorted(coming, key=lambda one: (one[0], one[1].pk)):
+        amount = prices[subscription.pk].net
         left -= amount
         dues.append(Due(day, subscription.label, amount, left, subscription))
     return dues

@@ -9,6 +9,6 @@ class VirtualNumbersConfig(AppConfig):
 
     def ready(self) -> None:
         from billing.forecasts import register_prices  # models are loaded by now
-        from virtual_numbers.prices import price_of
+        from virtual_numbers.prices import prices_of
 
-        register_prices("number", price_of)
+        register_prices("number", prices_of)

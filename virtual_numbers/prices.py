@@ -1,6 +1,7 @@
 """What a number costs an account: base price and margins down to who pays (PRODUCT.md, money rule 6)."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,7 +9,7 @@ from accounts.models import Account
 from billing.exceptions import NoPrice
 from billing.models import Subscription
 from billing.services.service_prices import Line, ServicePrice
-from virtual_numbers.models import NumberPrice, NumberTerms, VirtualNumber
+from virtual_numbers.models import Lease, NumberPrice, NumberTerms, VirtualNumber
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,17 @@ def price_of(subscription: Subscription) -> ServicePrice:
     """What the next month of a leased number costs who leases it. Raises as price_for."""
     lease = subscription.lease
     return price_for(subscription.account, lease.number).monthly
+
+
+def prices_of(subscriptions: Sequence[Subscription]) -> dict[int, ServicePrice]:
+    """What the next months of leased numbers cost, by the subscription's id; without numbers that have no price."""
+    found = Lease.objects.filter(subscription__in=subscriptions).select_related("number", "account")
+    by_account: defaultdict[Account, list[Lease]] = defaultdict(list)
+    for lease in found:
+        by_account[lease.account].append(lease)
+    prices: dict[int, ServicePrice] = {}
+    for account, leases in by_account.items():
+        offers = NumberPrices(account).offers([lease.number for lease in leases])
+        priced = [lease for lease in leases if lease.number_id in offers]
+        prices |= {lease.subscription_id: offers[lease.number_id].monthly for lease in priced}
+    return prices

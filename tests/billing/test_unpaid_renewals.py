@@ -332,3 +332,13 @@ def test_the_task_sends_what_is_called_for_now(lease: Lease) -> None:
     with time_machine.travel(at("2027-02-10")):
         notices_task()
     assert [day for day, _ in mails()] == ["2027-02-10"]
+
+
+def test_a_long_forecast_asks_the_database_no_more_than_a_short_one(
+    reseller: Member, client_member: Member, django_assert_max_num_queries
+) -> None:
+    fund(reseller, "900", key="rich")
+    for number in range(20):
+        lease_number(reseller, make_number(f"+6148000010{number:02}", monthly="1"), now=at("2027-01-10"))
+    with django_assert_max_num_queries(9):
+        assert len(forecast(reseller.account, now=at("2027-01-10"))) == 40
