@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. `make` alone lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stripe bench-ledger lint format lock reset clean
+.PHONY: help run test test-stripe bench-ledger bench-inbound lint format lock reset clean
 
 # Two to four test workers, whatever the machine has.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
@@ -27,6 +27,10 @@ test: ## every test, browser tests included (ARGS="tests/billing -k receipt" for
 bench-ledger: ## how fast the ledger is, beside the engine's bare limit (ARGS=--quick for a short run)
 	@scripts/venv dev
 	@.venv/bin/python -m benchmarks.ledger $(ARGS)
+
+bench-inbound: ## messages from phones, from the carrier's socket to all done (ARGS=--quick for a short run)
+	@scripts/venv dev
+	@.venv/bin/python -m benchmarks.inbound $(ARGS)
 
 test-stripe: ## the gateway against Stripe itself (STRIPE_TEST_SECRET_KEY=sk_test_… make test-stripe)
 	@scripts/venv dev
