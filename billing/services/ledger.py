@@ -6,15 +6,15 @@ movements cannot deadlock; no call leaves the process while they are locked.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 
 from accounts.models import Account, User
 from accounts.services.accounts import get_platform
@@ -45,17 +45,49 @@ def platform_account(kind: str, currency: str) -> LedgerAccount:
     return open_account(get_platform(), kind, currency)
 
 
-# Header and entries in one statement: the wallets are locked in it, so nothing but the commit comes after the lock.
+# Headers and entries in one statement: the wallets are locked in it, so nothing but the commit comes after the locks.
 # Entries go in by the order of ledger accounts, which is the order in which their trigger locks them.
 _POST = """
-    WITH header AS (
+    WITH movement AS MATERIALIZED (
+        SELECT n, coalesce(id, nextval('billing_ledgertransaction_id_seq')) AS id, kind, key, currency, about_id,
+               reference, description, quantity, actor_id
+        FROM unnest(%(id)s::bigint[], %(kind)s::text[], %(key)s::text[], %(currency)s::text[], %(about_id)s::bigint[],
+                    %(reference)s::text[], %(description)s::text[], %(quantity)s::integer[], %(actor_id)s::bigint[])
+             WITH ORDINALITY
+             AS m(id, kind, key, currency, about_id, reference, description, quantity, actor_id, n)),
+    header AS (
         INSERT INTO billing_ledgertransaction
-            (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
-        VALUES (%s::text, %s::text, %s::text, %s, %s::text, %s::text, %s, %s) RETURNING id)
+            (id, kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
+        SELECT id, kind, key, currency, about_id, reference, description, quantity, actor_id FROM movement RETURNING id)
     INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
-    SELECT header.id, e.a, e.m FROM header, unnest(%s::bigint[], %s::numeric[]) WITH ORDINALITY AS e(a, m, n)
-    ORDER BY e.n RETURNING transaction_id
+    SELECT header.id, e.account, e.amount
+    FROM unnest(%(movements)s::bigint[], %(accounts)s::bigint[], %(amounts)s::numeric[]) AS e(n, account, amount)
+    JOIN movement USING (n) JOIN header ON header.id = movement.id
+    ORDER BY e.account, header.id RETURNING transaction_id
 """
+_RESERVE = "SELECT nextval('billing_ledgertransaction_id_seq') FROM generate_series(1, %(count)s::integer)"
+
+
+Entries = list[tuple[int, Decimal]]  # (ledger account's id, amount), by the order of ids
+
+
+@dataclass(frozen=True)
+class Movement:
+    """A ledger transaction to be written; without an ``id`` (``reserve_ids``) the database gives one."""
+
+    kind: str
+    key: str
+    currency: str
+    about_id: int
+    reference: str = ""
+    description: str = ""
+    quantity: int | None = None
+    actor_id: int | None = None
+    id: int | None = None
+
+    HEADER: ClassVar = (
+        "id", "kind", "key", "currency", "about_id", "reference", "description", "quantity", "actor_id",
+    )  # fmt: skip
 
 
 def post(
@@ -77,31 +109,49 @@ def post(
     DuplicateMovement, InsufficientFunds (a wallet would pass its floor), WalletFrozen, SubsidyMissing (either of the
     two, in another wallet than the spender's), and ValueError for a movement that does not balance.
     """
+    actor_id = actor.pk if actor else None
+    movement = Movement(str(kind), key, currency, about.pk, reference, description, quantity, actor_id)
+    written = write_movements([(movement, added_up(key, postings))], key, spender)
+    header = {
+        "id": written, "kind": movement.kind, "idempotency_key": key, "currency": currency, "about_id": about.pk,
+        "reference": reference, "description": description, "quantity": quantity, "actor_id": actor_id,
+    }  # fmt: skip
+    return LedgerTransaction.from_db(connection.alias, list(header), list(header.values()))
+
+
+def added_up(key: str, postings: Iterable[Posting]) -> Entries:
+    """One entry for each ledger account. Raises ValueError for a movement that does not balance."""
     sums: defaultdict[int, Decimal] = defaultdict(Decimal)
     for posting in postings:
         sums[posting.ledger_account_id] += posting.amount
     entries = [(account, amount) for account, amount in sorted(sums.items()) if amount]
     if sum(amount for _, amount in entries) or len(entries) < 2:
         raise ValueError(f"movement {key} does not balance: {entries}")
-    header: dict[str, Any] = {
-        "kind": str(kind), "idempotency_key": key, "currency": currency, "about_id": about.pk, "reference": reference,
-        "description": description, "quantity": quantity, "actor_id": actor.pk if actor else None,
-    }  # fmt: skip
-    columns: list[Any] = [[account for account, _ in entries], [amount for _, amount in entries]]
+    return entries
+
+
+def write_movements(movements: list[tuple[Movement, Entries]], key: str, spender: int | None = None) -> int:
+    """Write movements, all or none; returns the id of one. ``key`` names them in errors. Raises as ``post``."""
+    columns = {name: [getattr(movement, name) for movement, _ in movements] for name in Movement.HEADER}
+    lines = [(n, *entry) for n, (_, entries) in enumerate(movements, 1) for entry in entries]
+    numbers, accounts, amounts = (list(column) for column in zip(*lines, strict=True))
     try:
         with one_statement():
-            rows = fetch_prepared(_POST, [*header.values(), *columns])
+            rows = fetch_prepared(_POST, columns | {"movements": numbers, "accounts": accounts, "amounts": amounts})
     except IntegrityError as error:
-        reason = _explain(error, key, entries, spender)
+        reason = _explain(error, key, list(zip(accounts, amounts, strict=True)), spender)
         if reason is None:
             raise
         raise reason from error
-    return LedgerTransaction.from_db(connection.alias, ["id", *header], [rows[0][0], *header.values()])
+    return int(rows[0][0])
 
 
-def _explain(
-    error: IntegrityError, key: str, entries: list[tuple[int, Decimal]], spender: int | None = None
-) -> BillingError | None:
+def reserve_ids(count: int) -> list[int]:
+    """Ids for movements that are written later in this transaction."""
+    return [row[0] for row in fetch_prepared(_RESERVE, {"count": count})]
+
+
+def _explain(error: IntegrityError, key: str, entries: Entries, spender: int | None = None) -> BillingError | None:
     """What the database refused, in the room's own words; None where it has none."""
     text = str(error)
     if "idempotency_key" in text:
@@ -113,7 +163,7 @@ def _explain(
     return _insufficient(entries, spender) if "wallet_floor" in text else None
 
 
-def _insufficient(entries: list[tuple[int, Decimal]], spender: int | None) -> BillingError:
+def _insufficient(entries: Entries, spender: int | None) -> BillingError:
     wallets = LedgerAccount.objects.in_bulk([account for account, _ in entries])
     for account, amount in entries:
         wallet = wallets[account]
@@ -184,13 +234,14 @@ def hold(
     }  # fmt: skip
     made = _hold_at_once(values)
     if made is None:  # the payer's first hold: its ledger accounts are still to be opened
-        _open_books({(pk, kind, currency) for pk in owners for kind in _books_of_hold(pk == payer.pk)})
+        open_books({(pk, kind, currency) for pk in owners for kind in books_of_hold(pk == payer.pk)})
         made = _hold_at_once(values)
     names = ["id", "batch_id", "account_id", "payer_id", "currency", "amount"]
     return Hold.from_db(connection.alias, names, [made, batch_id, account.pk, payer.pk, currency, amount])
 
 
-def _books_of_hold(is_payer: bool) -> tuple[str, str]:
+def books_of_hold(is_payer: bool) -> tuple[str, str]:
+    """Which kinds of ledger accounts a hold moves: the payer's, or those of one who adds a subsidy."""
     return Kind.WALLET.value, Kind.HELD.value if is_payer else Kind.SUBSIDY.value
 
 
@@ -212,119 +263,47 @@ def _hold_at_once(values: dict[str, Any]) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
-@dataclass
-class Settlement:
-    """What a chunk of messages settles of one batch's holds: sums over these messages, in the payer's currency."""
-
-    batch_id: UUID
-    payer_id: int
-    reference: str
-    captured: Decimal = Decimal(0)
-    captured_count: int = 0
-    released: Decimal = Decimal(0)
-    released_count: int = 0
-    # What each account above the payer earns of ``captured``; the rest is the platform's.
-    earnings: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    # What each account above that sells below its own price pays, or gets back of what it set aside.
-    subsidies: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    subsidies_released: defaultdict[int, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-
-    def holds(self) -> Iterator[tuple[UUID, int, Decimal, Decimal]]:
-        """(batch, wallet's owner, captured, released) of each of its holds."""
-        yield self.batch_id, self.payer_id, self.captured, self.released
-        for owner in sorted({*self.subsidies, *self.subsidies_released}):
-            yield self.batch_id, owner, self.subsidies[owner], self.subsidies_released[owner]
+_LOCK_HOLDS = """
+    SELECT batch_id, payer_id, account_id, currency FROM billing_hold
+    WHERE batch_id = ANY(%(batches)s::uuid[]) ORDER BY id FOR UPDATE
+"""
+_MOVE_HOLDS = """
+    UPDATE billing_hold h SET captured = captured + s.c, released = released + s.r
+    FROM unnest(%(batches)s::uuid[], %(payers)s::bigint[], %(captured)s::numeric[], %(released)s::numeric[])
+         AS s(b, p, c, r)
+    WHERE h.batch_id = s.b AND h.payer_id = s.p RETURNING h.id
+"""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """The ledger transactions that settled a batch's part of the chunk; None where no money moved."""
+def move_holds(
+    moved: Sequence[tuple[UUID, int, Decimal, Decimal]],
+) -> dict[tuple[UUID, int], tuple[int, str]]:
+    """Count (batch, wallet's owner, captured, released) into the holds, locked in the order of their ids.
 
-    capture_id: int | None
-    release_id: int | None
-
-
-@transaction.atomic
-def settle(*, key: str, settlements: list[Settlement]) -> dict[UUID, Settled]:
-    """Capture and release parts of holds, one ledger transaction per sending account, payer and direction.
-
-    ``key`` names the chunk and makes it happen once. Raises DuplicateMovement when it happened before, and
-    IntegrityError (hold_not_overspent) when more than what is held would be settled: both mean that the caller's
-    books are wrong, and nothing is written.
+    Returns (batch, owner) -> (who sends, currency). Raises ValueError where there is no such hold, and IntegrityError
+    (hold_not_overspent) for more than is held.
     """
-    holds = _move_holds(settlements)
-    # An account's terms may have changed between two of its batches, so payer and currency are a batch's own.
-    groups: defaultdict[_Side, list[Settlement]] = defaultdict(list)
-    for one in settlements:
-        found = holds[one.batch_id, one.payer_id]
-        groups[_Side(found.account, found.payer, found.currency)].append(one)
-    books = _lock_books(groups)
-    settled: dict[UUID, Settled] = {}
-    for side, group in groups.items():
-        ids = Settled(_capture(key, side, group, books), _release(key, side, group, books))
-        settled |= {one.batch_id: ids for one in group}
-    return settled
-
-
-@dataclass(frozen=True)
-class _Side:
-    """Whose messages are settled, from whose wallet, in which currency."""
-
-    account: Account
-    payer: Account
-    currency: str
-
-    def key(self, chunk: str) -> str:
-        return f"{self.account.pk}:{self.payer.pk}:{self.currency}:{chunk}"
-
-
-def _move_holds(settlements: list[Settlement]) -> dict[tuple[UUID, int], Hold]:
-    """Lock the batches' holds in the order of their keys and count the settled sums in."""
-    moved = [row for one in settlements for row in one.holds()]
-    batch_ids = [one.batch_id for one in settlements]
-    holds = Hold.objects.filter(batch_id__in=batch_ids).order_by("pk").select_for_update(of=("self",))
-    found = {(hold.batch_id, hold.payer_id): hold for hold in holds.select_related("account", "payer")}
+    batches, payers, captured, released = (list(column) for column in zip(*moved, strict=True))
+    rows = fetch_prepared(_LOCK_HOLDS, {"batches": batches})
+    found = {(batch, payer): (account, currency) for batch, payer, account, currency in rows}
     if not found.keys() >= {row[:2] for row in moved}:
         raise ValueError("each settlement needs holds of its own")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE billing_hold h SET captured = captured + s.c, released = released + s.r"
-            " FROM unnest(%s::uuid[], %s::bigint[], %s::numeric[], %s::numeric[]) AS s(b, p, c, r)"
-            " WHERE h.batch_id = s.b AND h.payer_id = s.p",
-            [list(column) for column in zip(*moved, strict=True)],
-        )
+    fetch_prepared(_MOVE_HOLDS, {"batches": batches, "payers": payers, "captured": captured, "released": released})
     return found
 
 
 Books = dict[tuple[int, str, str], int]  # (owner's id, kind, currency) -> ledger account's id
-PLATFORM = 0  # stands for the platform's id in Books
+PLATFORM = 0  # may stand for the platform's id in Books
 
 
-def _lock_books(groups: Mapping[_Side, list[Settlement]]) -> Books:
-    """Lock every ledger account that the chunk moves, once and in the order of ids, before the first entry."""
-    platform = get_platform()
-    wanted: set[tuple[int, str, str]] = set()
-    for side, group in groups.items():
-        currency = side.currency
-        wanted |= {(side.payer.pk, Kind.WALLET.value, currency), (side.payer.pk, Kind.HELD.value, currency)}
-        wanted |= {(platform.pk, Kind.REVENUE.value, currency)}
-        wanted |= {(pk, Kind.WALLET.value, currency) for one in group for pk in one.earnings}
-        subsidised = {pk for one in group for pk in (*one.subsidies, *one.subsidies_released)}
-        wanted |= {(pk, kind, currency) for pk in subsidised for kind in _books_of_hold(is_payer=False)}
-    books = _open_books(wanted)
-    lock_accounts(books.values())
-    return books | {
-        (PLATFORM, kind, currency): pk for (owner, kind, currency), pk in books.items() if owner == platform.pk
-    }
-
-
-def _open_books(wanted: set[tuple[int, str, str]]) -> Books:
+def open_books(wanted: set[tuple[int, str, str]]) -> Books:
     """Find these ledger accounts in one query, and open what is missing in one order for everybody."""
     rows = LedgerAccount.objects.filter(owner__in={owner for owner, _, _ in wanted})
-    books = {(row.owner_id, row.kind, row.currency): row.pk for row in rows}
+    found = rows.values_list("owner", "kind", "currency", "pk")
+    books = {(owner, kind, currency): pk for owner, kind, currency, pk in found}
     for owner, kind, currency in sorted(wanted - books.keys()):
-        found, _ = LedgerAccount.objects.get_or_create(owner_id=owner, kind=kind, currency=currency)
-        books[owner, kind, currency] = found.pk
+        row, _ = LedgerAccount.objects.get_or_create(owner_id=owner, kind=kind, currency=currency)
+        books[owner, kind, currency] = row.pk
     return {key: books[key] for key in wanted}
 
 
@@ -332,52 +311,6 @@ def lock_accounts(ledger_account_ids: Iterable[int]) -> None:
     """Lock ledger accounts in the order of their ids, as every movement does, until the transaction ends."""
     rows = LedgerAccount.objects.filter(pk__in=set(ledger_account_ids)).order_by("pk")
     list(rows.select_for_update(no_key=True).values_list("pk"))
-
-
-def _capture(key: str, side: _Side, group: list[Settlement], books: Books) -> int | None:
-    captured = sum((one.captured for one in group), Decimal(0))
-    if not captured:
-        return None
-    earned = [(pk, amount) for one in group for pk, amount in one.earnings.items()]
-    subsidies = [(pk, amount) for one in group for pk, amount in one.subsidies.items()]
-    revenue = captured + sum((amount for _, amount in subsidies), Decimal(0))
-    revenue -= sum((amount for _, amount in earned), Decimal(0))
-    return post(
-        kind=TxKind.CAPTURE, key=f"capture:{side.key(key)}", currency=side.currency, about=side.account,
-        reference=_common_reference(group), quantity=sum(one.captured_count for one in group),
-        postings=[
-            Posting(books[side.payer.pk, Kind.HELD, side.currency], -captured),
-            *(Posting(books[pk, Kind.SUBSIDY, side.currency], -amount) for pk, amount in subsidies),
-            *(Posting(books[pk, Kind.WALLET, side.currency], amount) for pk, amount in earned),
-            Posting(books[PLATFORM, Kind.REVENUE, side.currency], revenue),
-        ],
-    ).pk  # fmt: skip
-
-
-def _release(key: str, side: _Side, group: list[Settlement], books: Books) -> int | None:
-    released = sum((one.released for one in group), Decimal(0))
-    if not released:
-        return None
-    back = [(side.payer.pk, Kind.HELD, released)]
-    back += [(pk, Kind.SUBSIDY, amount) for one in group for pk, amount in one.subsidies_released.items()]
-    return post(
-        kind=TxKind.RELEASE, key=f"release:{side.key(key)}", currency=side.currency, about=side.account,
-        reference=_common_reference(group), quantity=sum(one.released_count for one in group),
-        postings=[
-            posting
-            for owner, kind, amount in back
-            for posting in (
-                Posting(books[owner, kind, side.currency], -amount),
-                Posting(books[owner, Kind.WALLET, side.currency], amount),
-            )
-        ],
-    ).pk  # fmt: skip
-
-
-def _common_reference(group: list[Settlement]) -> str:
-    """The batch's code while the chunk covers one batch; empty for several."""
-    references = {one.reference for one in group}
-    return references.pop() if len(references) == 1 else ""
 
 
 # --- What else moves or stops a wallet ------------------------------------------------------------------------------

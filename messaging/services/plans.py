@@ -18,6 +18,7 @@ SETTINGS = {
 }
 
 _PIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
+_UNPIN = "SELECT " + ", ".join(f"set_config('{name}', 'on', true)" for name in (*SETTINGS, "enable_nestloop"))
 
 
 HASH_JOINS = "SELECT set_config('enable_hashjoin', 'on', {local}), set_config('enable_nestloop', 'off', {local})"
@@ -26,6 +27,11 @@ HASH_JOINS = "SELECT set_config('enable_hashjoin', 'on', {local}), set_config('e
 def pin_plans(cursor: CursorWrapper) -> None:
     """Use index walks until the open transaction ends."""
     cursor.execute(_PIN)
+
+
+def unpin_plans(cursor: CursorWrapper) -> None:
+    """Let the planner choose again: any other statement may need what the pins forbid, such as sorting a few rows."""
+    cursor.execute(_UNPIN)
 
 
 def join_by_hash(cursor: CursorWrapper) -> None:

@@ -4,25 +4,26 @@ A message that the carrier accepted (``sent_at`` is set) is captured, one that e
 rows, its sums and the ledger's movements are one transaction, so a message is settled exactly once whatever dies.
 """
 
-from collections import defaultdict
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
 from django.db import Error, connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from billing.exceptions import BillingError
 from billing.models import Quote
-from billing.services import ledger
-from billing.services.ledger import Settled, Settlement
+from billing.services import settlement
+from billing.services.settlement import Settled, Settlement
 from messaging.models import Batch
-from messaging.services.plans import join_by_hash, pin_plans
+from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 2000  # messages
+CHUNK = 5000  # messages
 
 _PICK = """
     WITH picked AS MATERIALIZED (
@@ -31,14 +32,15 @@ _PICK = """
             ('sent', 'delivered', 'undelivered', 'expired', 'rejected', 'blocked', 'cancelled', 'failed')
           AND (%(batch)s::uuid IS NULL OR batch_id = %(batch)s) AND batch_id <> ALL(%(without)s::uuid[])
         ORDER BY id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED)
-    SELECT batch_id, quote_id, was_sent, count(*), sum(parts), sum(price), array_agg(id)
+    SELECT batch_id, quote_id, was_sent, count(*), sum(parts), sum(price), array_agg(id)::text
     FROM picked GROUP BY batch_id, quote_id, was_sent
 """
 
 _STAMP = """
     UPDATE messaging_message m SET settled_at = now(), settlement_id = s.settlement_id
-    FROM unnest(%(ids)s::uuid[], %(settlements)s::bigint[]) AS s(id, settlement_id)
-    WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = s.id
+    FROM unnest(%(batches)s::uuid[], %(directions)s::boolean[], %(settlements)s::bigint[])
+         AS s(batch_id, was_sent, settlement_id)
+    WHERE m.id = ANY(%(ids)s::uuid[]) AND m.batch_id = s.batch_id AND (m.sent_at IS NOT NULL) = s.was_sent
 """
 
 
@@ -51,7 +53,7 @@ class _Line(NamedTuple):
     messages: int
     parts: int
     price: Decimal
-    ids: list[UUID]
+    ids: str  # as PostgreSQL writes an array: only it reads them, so nobody parses thousands
 
 
 def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()) -> int:
@@ -65,12 +67,10 @@ def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()
         lines = [_Line(*row) for row in cursor.fetchall()]
         if not lines:
             return 0
-        first = min(identifier for line in lines for identifier in line.ids)
-        settled = ledger.settle(key=str(first), settlements=_sum_up(lines))
-        ids, settlements = _stamps(lines, settled)
-        join_by_hash(cursor)
-        cursor.execute(_STAMP, {"ids": ids, "settlements": settlements})
-    return len(ids)
+        unpin_plans(cursor)  # the ledger's statements are not written for them
+        key = min(line.ids for line in lines)[1 : 1 + len(str(lines[0].batch_id))]  # the first message's id
+        settlement.settle(key=key, settlements=_sum_up(lines), stamp=partial(_stamp, cursor, lines))
+    return sum(line.messages for line in lines)
 
 
 def settle_waiting(limit: int) -> int:
@@ -136,10 +136,17 @@ def _margins(quote: Quote) -> list[tuple[int, Decimal]]:
     return [(owner, below - own) for (owner, own), (_, below) in pairwise(chain) if below != own]
 
 
-def _stamps(lines: list[_Line], settled: dict[UUID, Settled]) -> tuple[list[UUID], list[int | None]]:
-    by_settlement = defaultdict[int | None, list[UUID]](list)
-    for line in lines:
-        one = settled[line.batch_id]
-        by_settlement[one.capture_id if line.was_sent else one.release_id] += line.ids
-    ids = [identifier for group in by_settlement.values() for identifier in group]
-    return ids, [settlement for settlement, group in by_settlement.items() for _ in group]
+def _stamp(cursor: CursorWrapper, lines: list[_Line], settled: dict[UUID, Settled]) -> None:
+    """Write to the chunk's messages that they are settled, and by which ledger transaction."""
+    made = [settled[line.batch_id] for line in lines]
+    pin_plans(cursor)
+    join_by_hash(cursor)
+    cursor.execute(_STAMP, {
+        "ids": "{" + ",".join(line.ids[1:-1] for line in lines) + "}",
+        "batches": [line.batch_id for line in lines],
+        "directions": [line.was_sent for line in lines],
+        "settlements": [
+            one.capture_id if line.was_sent else one.release_id for line, one in zip(lines, made, strict=True)
+        ],
+    })  # fmt: skip
+    unpin_plans(cursor)

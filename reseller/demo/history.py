@@ -14,8 +14,8 @@ from accounts.codes import new_code
 from accounts.models import Account
 from billing.models import Quote
 from billing.services import ledger
-from billing.services.ledger import Settled, Settlement
 from billing.services.pricing import PriceList, UnitPrice
+from billing.services.settlement import Settled, Settlement, settle
 from messaging.models import Batch, Exclusion, Message, Route
 from reseller.demo.funds import Purse
 from reseller.demo.people import Person
@@ -144,7 +144,7 @@ def _move_money(sales: list[_Sale], people: dict[str, Person], now: datetime) ->
                 reference=sale.batch.code, quantity=len(sale.prices), actor=sale.batch.created_by,
             )  # fmt: skip
         settlements = [_settlement(sale) for sale in today]
-        settled = ledger.settle(key=f"demo:{day}", settlements=settlements)
+        settled = settle(key=f"demo:{day}", settlements=settlements)
         for sale, settlement in zip(today, settlements, strict=True):
             sale.settled = settled[sale.batch.id]
             purses[sale.batch.payer_id].gain(settlement.released)

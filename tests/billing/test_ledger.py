@@ -8,7 +8,7 @@ from billing.exceptions import DuplicateMovement, InsufficientFunds, WalletFroze
 from billing.models import Hold, LedgerAccount, LedgerEntry, LedgerTransaction
 from billing.selectors import balance_of
 from billing.services import ledger
-from billing.services.ledger import Settlement
+from billing.services.settlement import Settlement, settle
 from tests.cast import check_now, fund
 
 D = Decimal
@@ -47,7 +47,7 @@ def test_settling_captures_with_margins_up_the_tree_and_releases_the_rest(platfo
     hold = make_hold(client_member, client_member, "0.70")
     line = Settlement(hold.batch_id, hold.payer_id, "B", D("0.56"), 8, D("0.14"), 2)
     line.earnings[reseller.account.pk] = D("0.16")
-    settled = ledger.settle(key="chunk-1", settlements=[line])[hold.batch_id]
+    settled = settle(key="chunk-1", settlements=[line])[hold.batch_id]
     assert settled.capture_id
     assert settled.release_id
     assert (balance_of(client_member.account).available, balance_of(client_member.account).held) == (D("9.44"), D(0))
@@ -58,9 +58,9 @@ def test_settling_captures_with_margins_up_the_tree_and_releases_the_rest(platfo
 
 def test_the_same_chunk_cannot_be_settled_twice(reseller, client_member):
     hold = make_hold(client_member, client_member, "1")
-    ledger.settle(key="chunk-1", settlements=[Settlement(hold.batch_id, hold.payer_id, "B", D("0.5"), 1)])
+    settle(key="chunk-1", settlements=[Settlement(hold.batch_id, hold.payer_id, "B", D("0.5"), 1)])
     with pytest.raises(DuplicateMovement), transaction.atomic():
-        ledger.settle(key="chunk-1", settlements=[Settlement(hold.batch_id, hold.payer_id, "B", D("0.5"), 1)])
+        settle(key="chunk-1", settlements=[Settlement(hold.batch_id, hold.payer_id, "B", D("0.5"), 1)])
     assert balance_of(client_member.account).held == D("0.5")
     assert Hold.objects.get().captured == D("0.5")
 
@@ -68,7 +68,7 @@ def test_the_same_chunk_cannot_be_settled_twice(reseller, client_member):
 def test_no_more_can_be_settled_than_was_held(client_member):
     hold = make_hold(client_member, client_member, "1")
     with pytest.raises(IntegrityError, match="hold_not_overspent"), transaction.atomic():
-        ledger.settle(
+        settle(
             key="c",
             settlements=[Settlement(hold.batch_id, hold.payer_id, "B", released=D("1.000001"), released_count=1)],
         )

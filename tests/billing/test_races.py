@@ -22,7 +22,7 @@ from accounts.models import Account
 from billing.exceptions import DuplicateMovement, InsufficientFunds
 from billing.models import LedgerAccount, LedgerTransaction, TopUp
 from billing.selectors import balance_of, credits_of
-from billing.services import card_movements, credits, ledger, topups
+from billing.services import card_movements, credits, ledger, settlement, topups
 from billing.services import credit_movements as movements
 from billing.services.pricing import PriceList
 from billing.services.topups import Payment, settle_payment
@@ -222,7 +222,7 @@ def unlock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settle_twice(member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     settle_as(accept(member, [AU, "+61412345679"]), "sent")
-    meet_before(monkeypatch, ledger, "settle", 2)
+    meet_before(monkeypatch, settlement, "settle", 2)
     return run_together(2, lambda _: settle_chunk())
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing import statements
 from billing.services import ledger
-from billing.services.ledger import Settlement
+from billing.services.settlement import Settlement, settle
 from billing.statements import Period, Statement
 from tests.cast import Member, check_now, fund, make_client
 from tests.conftest import CommittedDatabase
@@ -34,7 +34,7 @@ def send(client: Member, reseller: Member, *, price: str, captured: str, margin:
         released=D(price) - D(captured), released_count=1,
     )  # fmt: skip
     settlement.earnings[reseller.account.pk] = D(margin)
-    ledger.settle(key="1", settlements=[settlement])
+    settle(key="1", settlements=[settlement])
     check_now()
 
 

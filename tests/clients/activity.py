@@ -9,6 +9,7 @@ from decimal import Decimal
 from accounts.models import Account
 from billing.services import ledger
 from billing.services.pricing import PriceList
+from billing.services.settlement import Settlement, settle
 from messaging.models import Batch, Message, Route
 from messaging.periods import uuid_floor
 
@@ -43,8 +44,8 @@ def earn(payer: Account, captured: str, earnings: dict[Account, str]) -> None:
         batch_id=batch_id, account=payer, payer=payer, amount=Decimal(captured), reference=f"B{number}", quantity=1,
         actor=None,
     )  # fmt: skip
-    settlement = ledger.Settlement(
+    settlement = Settlement(
         batch_id=batch_id, payer_id=payer.pk, reference=f"B{number}", captured=Decimal(captured), captured_count=1,
         earnings=defaultdict(Decimal, {owner.pk: Decimal(amount) for owner, amount in earnings.items()}),
     )  # fmt: skip
-    ledger.settle(key=f"test-{number}", settlements=[settlement])
+    settle(key=f"test-{number}", settlements=[settlement])

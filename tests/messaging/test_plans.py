@@ -81,7 +81,9 @@ def test_settling(full_queue: Route):
     assert re.search(r"messaging_message_\d+_id_idx", plan), plan
     assert rows_removed(plan) < FEW, plan
     ids = list(Message.objects.values_list("pk", flat=True)[:500])
-    plan = explain(settling._STAMP, {"ids": ids, "settlements": [1] * 500}, hash_joins=True)
+    batches = list(Message.objects.values_list("batch_id", flat=True).distinct())
+    values = {"ids": ids, "batches": batches, "directions": [True], "settlements": [1]}
+    plan = explain(settling._STAMP, values, hash_joins=True)
     assert rows_removed(plan) < COUNT, plan
 
 
