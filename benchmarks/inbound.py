@@ -228,7 +228,7 @@ def number_of(index: int) -> str:
 
 def make_scene(port: int) -> None:
     """Commit a carrier's route, 100 leased numbers with 10,000 keywords that answer, and money for the answers."""
-    from django.db import connections
+    from django.db import connections, transaction
 
     from accounts.services.accounts import get_platform
     from messaging.models import SmppConnector

@@ -368,6 +368,7 @@ def test_a_set_that_breaks_is_handled_one_by_one_and_the_culprit_put_aside(numbe
     assert "poison" in {m.text for m in receive()}
 
 
+@pytest.mark.forges_books  # numbers and keywords are rows here, without their charges
 def test_workers_at_once_handle_each_part_once(committed_db, client_member: Member, run_together, monkeypatch):
     monkeypatch.setattr("messaging.services.inbound.CHUNK", 7)
     number = hold_number(client_member)
