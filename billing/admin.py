@@ -14,6 +14,7 @@ from accounts.staff_screens import LabelledInline
 from billing import card_admin as card_admin  # their screens register when this module is loaded
 from billing import invoice_admin as invoice_admin
 from billing import ledger_admin as ledger_admin
+from billing import subscription_admin as subscription_admin
 from billing.models import BillingTerms, Rate, RateCard, RateOverride
 from billing.service_admin import ServiceAdmin
 from billing.services.terms import EDITABLE, create_terms, update_terms

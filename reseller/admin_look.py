@@ -56,6 +56,7 @@ _NAVIGATION = [
             _link("Imported lists", "upload_file", "numbers_numberimport"),
             _link("Keywords", "key_vertical", "keywords_keyword"),
             _link("Reserved words", "block", "keywords_reservedword"),
+            _link("Subscriptions", "event_repeat", "billing_subscription"),
         ],
     },
     {
