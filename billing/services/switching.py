@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from accounts.models import Account, User
 from billing.exceptions import BillingError, MoneyStranded
-from billing.models import BillingTerms, LedgerAccount, TopUp
+from billing.models import BillingTerms, LedgerAccount, Subscription, TopUp
 from billing.selectors import Balance, balance_of, credits_of
 from billing.services import ledger
 from billing.services.credits import TakeBack, plan_take_back, take_back_unused
@@ -23,7 +23,10 @@ Kind = LedgerAccount.Kind
 
 @dataclass(frozen=True)
 class Switch:
-    """What changing an account's method would do now. ``refusal``: why it cannot be done, "" when it can."""
+    """What changing an account's method would do now. ``refusal``: why it cannot be done, "" when it can.
+
+    ``services``: how many numbers and keywords of its own renew by the month.
+    """
 
     account: Account
     old: str
@@ -31,6 +34,7 @@ class Switch:
     balance: Balance
     credits: Balance
     credits_back: TakeBack
+    services: int = 0
     refusal: str = ""
 
     @property
@@ -54,9 +58,11 @@ class Switch:
 def plan_switch(terms: BillingTerms, method: str) -> Switch:
     """What a change to ``method`` would do, as the books are now; writes nothing."""
     account = terms.account
+    running = Subscription.objects.filter(account=account).exclude(state=Subscription.State.ENDED)
     return Switch(
         account=account, old=terms.method, new=method, balance=balance_of(account), credits=credits_of(account),
-        credits_back=plan_take_back(account), refusal=_refusal(terms, method),
+        credits_back=plan_take_back(account), services=running.count(),
+        refusal=_refusal(terms, method),
     )  # fmt: skip
 
 
@@ -131,7 +137,18 @@ def switch_sentences(switch: Switch, *, sees_money: bool = True) -> list[str]:
     else:
         said.append(_of_the_wallet(switch))
     said.append(_from_then_on(switch))
+    if switch.services and switch.parent_pays_now != switch.parent_pays_then:
+        said.append(_of_services(switch))
     return said
+
+
+def _of_services(switch: Switch) -> str:
+    which = (
+        "Its number or keyword renews" if switch.services == 1 else f"Its {switch.services} numbers and keywords renew"
+    )
+    if switch.parent_pays_then:
+        return f"{which} on your balance from then on."
+    return f"{which} on its own balance from then on."
 
 
 def _of_the_wallet(switch: Switch) -> str:

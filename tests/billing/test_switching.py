@@ -22,6 +22,7 @@ from messaging.proof import PROOFS
 from messaging.services import acceptance
 from messaging.services.settling import settle_chunk
 from tests.billing.credits import give, make_credits_client
+from tests.billing.services import lease_number, make_number
 from tests.cast import Member, fund, make_client
 from tests.messaging.rows import accept, settle_as
 
@@ -291,3 +292,20 @@ def test_a_client_of_the_switched_account_is_refused_too(reseller: Member, monke
 
     with pytest.raises(PriceChanged):
         accept(below, NUMBERS[:1])
+
+
+def test_who_pays_for_numbers_from_then_on_is_said(reseller: Member, billed_member: Member):
+    lease_number(billed_member)
+    assert switch_sentences(plan_switch(terms_of(billed_member), Method.CARD_VARIABLE))[-1] == (
+        "Its number or keyword renews on its own balance from then on."
+    )
+    lease_number(billed_member, make_number("+61480000002"))
+    assert "Its 2 numbers and keywords" not in " ".join(
+        switch_sentences(plan_switch(terms_of(billed_member), Method.SMS_CREDITS))
+    )  # the parent pays now as then
+    child = make_client(reseller, "Paying")
+    fund(child, "19")
+    lease_number(child, make_number("+61480000003"))
+    assert switch_sentences(plan_switch(terms_of(child), Method.BILL_TO_PARENT))[-1] == (
+        "Its number or keyword renews on your balance from then on."
+    )
