@@ -47,23 +47,25 @@ class Purse:
         self._fillings += 1
         self._balance += amount
         if self._person.terms.pays_by_card:
-            self._pay_by_card(amount, at - timedelta(minutes=17))
+            pay_by_card(self._person, amount, at - timedelta(minutes=17))
             return
         ledger.manual_payment(
             account=self._person.account, amount=amount, key=f"demo:{self._person.account.code}:{self._fillings}",
             reason=f"Demo: bank transfer of {at:%d %b %Y}, booked when the demo was loaded", actor=None,
         )  # fmt: skip
 
-    def _pay_by_card(self, amount: Decimal, paid_at: datetime) -> None:
-        topup = TopUp(
-            account=self._person.account, amount=amount, currency=self._person.account.currency,
-            state=TopUp.State.PAID, card="Visa 4242", created_by=self._person.user,
-            created_at=paid_at - timedelta(minutes=1), paid_at=paid_at, expires_at=paid_at + timedelta(minutes=34),
-        )  # fmt: skip
-        topup.transaction = card_movements.credit_card_payment(
-            account=topup.account, amount=amount, topup_code=topup.code, actor=self._person.user
-        )
-        topup.save()
+
+def pay_by_card(person: Person, amount: Decimal, paid_at: datetime) -> None:
+    """A top-up by card of ``amount``, in the person's currency, at a moment of the past."""
+    topup = TopUp(
+        account=person.account, amount=amount, currency=person.account.currency, state=TopUp.State.PAID,
+        card="Visa 4242", created_by=person.user, created_at=paid_at - timedelta(minutes=1), paid_at=paid_at,
+        expires_at=paid_at + timedelta(minutes=34),
+    )  # fmt: skip
+    topup.transaction = card_movements.credit_card_payment(
+        account=topup.account, amount=amount, topup_code=topup.code, actor=person.user
+    )
+    topup.save()
 
 
 def hand_out_credits(person: Person) -> None:

@@ -8,8 +8,10 @@ from django.utils import timezone
 from reseller.demo.carrier import load_carrier, point_at_simulator
 from reseller.demo.funds import hand_out_credits
 from reseller.demo.history import write_history
+from reseller.demo.inventory import lease_numbers, load_numbers
 from reseller.demo.people import is_loaded, load_people
 from reseller.demo.rates import load_rate_cards
+from reseller.demo.replies import load_replies
 from reseller.demo.traffic import DAYS
 
 # Any fixed number: the key of the advisory lock that keeps two loads of one database apart.
@@ -30,6 +32,9 @@ def load_demo() -> int | None:
     now = timezone.now()
     load_rate_cards()
     people = load_people(since=now - timedelta(days=DAYS + 1))
-    count = write_history(people, load_carrier(), now)
+    route = load_carrier()
+    count = write_history(people, route, now)
     hand_out_credits(people["credits"])
+    load_numbers(route)
+    load_replies(people, lease_numbers(people, now), route, now)
     return count

@@ -128,5 +128,6 @@ def _make(role: _Role, parent: Account, password: str) -> Person:
         number_terms.create_terms(account=account, margin=Decimal(5), actor=None)
         keyword_terms.create_terms(account=account, is_enabled=True, price=Decimal(10), limit=3, actor=None)
     else:
+        keyword_terms.create_terms(account=account, is_enabled=True, price=Decimal(8), actor=None)
         update_defaults(account=account, display_margin=None, actor=None, **_DEFAULTS, **_place(role))
     return Person(account, user, terms)

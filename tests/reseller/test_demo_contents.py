@@ -8,14 +8,27 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services.accounts import get_platform
+from billing.forecasts import forecast
 from billing.models import BillingTerms, Rate, RateCard, TopUp
 from billing.proof import run_proofs
 from billing.selectors import balance_of
 from billing.services.topup_limits import check_amount
-from messaging.models import Batch, Message, MessagePart, Receipt, RouteRule
+from billing.subscription_models import ServiceCharge
+from keywords.models import Keyword
+from messaging.models import (
+    Batch,
+    Conversation,
+    InboundAction,
+    Message,
+    MessagePart,
+    Receipt,
+    RouteRule,
+)
 from messaging.proof import PROOFS
 from tests.cast import check_now
 from tests.demo import account_of
+from virtual_numbers.models import Lease, VirtualNumber
+from virtual_numbers.numbering import read_number
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("demo_data")]
 
@@ -110,5 +123,40 @@ def test_wallets_hold_what_top_ups_brought_less_what_was_sent():
     client = account_of("client")
     paid = TopUp.objects.filter(account=client).aggregate(total=Sum("amount"))["total"]
     sent = Message.objects.filter(account=client, sent_at__isnull=False).aggregate(total=Sum("price"))["total"]
-    assert balance_of(client).available == paid - sent
+    services = ServiceCharge.objects.filter(payer=client).aggregate(total=Sum("amount"))["total"]
+    assert services == Decimal(34), "a number at 19 + 5 and a keyword at 10"
+    assert balance_of(client).available == paid - sent - services
     assert balance_of(client).held == 0
+
+
+def test_thirty_numbers_of_the_demos_countries_arrive_on_the_simulators_route():
+    numbers = VirtualNumber.objects.all()
+    assert numbers.count() == 30
+    assert set(numbers.values_list("route__code", flat=True)) == {"simulator"}
+    assert set(numbers.values_list("country", flat=True)) == {"AU", "NZ", "GB", "US"}
+    assert all(read_number(one.number, one.country, one.kind) == one.number for one in numbers)
+    assert numbers.filter(prices__currency="AUD").count() == numbers.filter(prices__currency="USD").count() == 30
+
+
+def test_numbers_are_leased_given_and_to_spare():
+    reseller, client, billed = account_of("reseller"), account_of("client"), account_of("billed")
+    leases = Lease.objects.order_by("number__number")
+    assert [(lease.account, lease.holder) for lease in leases] == [
+        (reseller, reseller), (reseller, reseller), (reseller, billed), (client, client),
+    ]  # fmt: skip
+    assert [due.amount for due in forecast(client)] == [Decimal(24), Decimal(10)] * 2
+    assert {lease.subscription.state for lease in leases} == {"active"}
+
+
+def test_keywords_reply_and_fill_a_list_and_somebody_opted_out():
+    client = account_of("client")
+    join, hours = Keyword.objects.order_by("pk")
+    assert (join.account, join.word, join.number.leases.get().holder) == (client, "JOIN", client)
+    assert join.first_reply
+    assert join.later_reply
+    assert join.contact_list.members.count() == 1
+    assert hours.account == account_of("billed")
+    assert Conversation.objects.filter(account=client).count() == 6
+    assert sum(Conversation.objects.values_list("unread", flat=True)) == 2
+    assert client.opt_outs.get(ended_at=None).source == "reply"
+    assert not InboundAction.objects.filter(state="waiting").exists(), "loading the demo sends nothing"
