@@ -11,7 +11,7 @@ from accounts.countries import country_name
 from accounts.models import Account
 from billing.models import CREDITS, Quote
 from billing.statements import Period
-from messaging.models import Message, time_of
+from messaging.models import Batch, Exclusion, Message, time_of
 from messaging.periods import uuid_bounds
 from messaging.reports import Activity
 from messaging.selectors import Sight
@@ -95,6 +95,13 @@ class MessageExport:
 
     def _time(self, moment: datetime | None) -> str:
         return moment.astimezone(self._zone).isoformat(sep=" ", timespec="seconds") if moment else ""
+
+
+def exclusion_rows(batch: Batch) -> Iterator[list[Any]]:
+    """Who was left out of a batch, in the order in which they were given, with the reason in words."""
+    yield ["As typed", "Reason", "Detail"]
+    for row in Exclusion.objects.filter(batch=batch).order_by("pk").iterator(CHUNK):
+        yield [row.value, row.get_reason_display(), row.detail]
 
 
 def activity_rows(found: list[Activity], total: Activity, currency: str) -> Iterator[list[Any]]:

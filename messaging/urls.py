@@ -10,6 +10,7 @@ urlpatterns = [
     path("send/", send.send, name="send"),
     path("batches/", batches.batch_list, name="batch-list"),
     path("batches/<slug:code>/", batches.batch_detail, name="batch-detail"),
+    path("batches/<slug:code>/left-out.csv", batches.batch_left_out, name="batch-left-out"),
     path("batches/<slug:code>/progress/", batches.batch_progress, name="batch-progress"),
     path("batches/<slug:code>/cancel/", batches.batch_cancel, name="batch-cancel"),
     path("messages/", messages.message_list, name="message-list"),

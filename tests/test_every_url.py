@@ -107,6 +107,7 @@ GET = {
     "messaging:send": PRIVATE,
     "messaging:batch-list": PRIVATE,
     "messaging:batch-detail": OF_CLIENT,
+    "messaging:batch-left-out": OF_CLIENT,
     "messaging:batch-progress": (LOGIN, WHOLE, WHOLE, 404, ADMIN),
     "messaging:batch-cancel": OF_CLIENT,
     "messaging:message-list": PRIVATE,

@@ -180,7 +180,7 @@ class _Sorter:
             if isinstance(number, _Refusal):
                 self._exclude(value, number)
             elif number in opted_out:
-                self._exclude(value, _Refusal(Reason.OPTED_OUT, f"{number} has opted out of your messages."))
+                self._exclude(value, _Refusal(Reason.OPTED_OUT, "This person has opted out of your messages."))
             else:
                 self._place(value, number)
 

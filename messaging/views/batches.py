@@ -3,14 +3,16 @@
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import MAY_SEND, TenantRequest, tenant_view
+from billing.sheets import csv_lines
 from messaging import selectors
 from messaging.exceptions import NotCancellable
+from messaging.exports import exclusion_rows
 from messaging.forms import ClientPeriodForm
 from messaging.keyset import read_cursor
 from messaging.models import Batch
@@ -72,6 +74,16 @@ def _progress_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
         "shows_price": sees_price,
         "may_send": request.membership.role in MAY_SEND,
     }
+
+
+@require_GET
+@tenant_view()
+def batch_left_out(request: TenantRequest, code: str) -> StreamingHttpResponse:
+    """All recipients that were left out of a batch, with the reasons, as CSV."""
+    batch = selectors.get_batch_for(request.account, code)
+    answer = StreamingHttpResponse(csv_lines(exclusion_rows(batch)), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="left-out-{batch.code}.csv"'
+    return answer
 
 
 @never_cache

@@ -33,7 +33,7 @@ def test_an_opted_out_recipient_is_left_out_with_the_reason_and_costs_nothing(cl
     found = plan(client_member, ["0412 345 678", NZ, AU])
 
     assert [(row.value, row.reason, row.detail) for row in found.exclusions] == [
-        ("0412 345 678", "opted_out", "+61412345678 has opted out of your messages."),
+        ("0412 345 678", "opted_out", "This person has opted out of your messages."),
         (AU, "duplicate", "+61412345678 is in the list already."),
     ]
     assert [row.number for row in found.recipients] == [NZ]
@@ -65,7 +65,7 @@ def test_the_opt_out_of_one_account_binds_no_other(client_member: Member, resell
 
 def test_a_batch_to_opted_out_numbers_alone_is_refused(client_member: Member):
     opt_out(account=client_member.account, number=AU, source="reply")
-    with pytest.raises(NothingToSend, match=r"\+61412345678 has opted out of your messages"):
+    with pytest.raises(NothingToSend, match=r"This person has opted out of your messages"):
         accept(client_member, [AU])
     assert not Batch.objects.exists()
 
@@ -93,6 +93,19 @@ def test_a_preview_before_the_opt_out_changes_nothing(client_member: Member, log
     batch = Batch.objects.get()
     assert (batch.message_count, batch.excluded_count) == (1, 1)
     assert "Opted out: 1" in words(browser.get(f"/batches/{batch.code}/").content.decode())
+
+
+def test_who_was_left_out_is_exported_with_the_reason(client_member: Member, outsider: Member, log_in: LogIn):
+    opt_out(account=client_member.account, number=AU, source="reply")
+    batch = accept(client_member, [AU, "=1+1", NZ])
+    path = f"/batches/{batch.code}/left-out.csv"
+    lines = b"".join(log_in(client_member.user).get(path).streaming_content).decode().splitlines()
+    assert lines == [
+        "\ufeffAs typed,Reason,Detail",
+        "+61412345678,Opted out,This person has opted out of your messages.",
+        "'=1+1,Not a valid mobile number,Too short for a telephone number.",
+    ]
+    assert log_in(outsider.user).get(path).status_code == 404
 
 
 def test_a_plan_asks_once_for_all_recipients(client_member: Member, django_assert_max_num_queries):
