@@ -86,13 +86,14 @@ _HISTORY = (
            (SELECT coalesce(max(id), 0) FROM billing_ledgertransaction) + 2 * n - 1 AS held,
            (SELECT coalesce(max(id), 0) FROM billing_ledgerentry) + 4 * n - 3 AS entry
        FROM generate_series(1, {count}) AS n,
-            LATERAL (SELECT interval '-364 days' + interval '364 days' * n / {count} AS age) AS step""",
+            LATERAL (SELECT interval '182 days' * ({half} + n::float / {count} - 2) AS age) AS step""",
     """INSERT INTO messaging_batch (id, code, account_id, payer_id, door, state, sender, text, encoding, message_class,
            idempotency_key, message_count, excluded_count, part_count, currency, price, refusal, created_at)
        SELECT batch, 'H' || n + {offset}, {account}, {account}, 'web', 'cancelled', 'Bench', 'x', 'gsm7', 2, '', 1, 0,
            1, 'AUD', {price}, '', moment FROM made""",
-    """INSERT INTO billing_hold (batch_id, account_id, payer_id, currency, amount, captured, released, created_at)
-       SELECT batch, {account}, {account}, 'AUD', {price}, 0, {price}, moment FROM made""",
+    """INSERT INTO billing_hold
+           (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
+       SELECT batch, {account}, {account}, 'AUD', {price}, false, 0, {price}, moment FROM made""",
     """INSERT INTO billing_ledgertransaction (id, kind, idempotency_key, currency, reference, description, quantity,
            about_id, created_at)
        SELECT held, 'hold', 'hold:' || batch, 'AUD', 'H' || n + {offset}, '', 1, {account}, moment FROM made
@@ -115,15 +116,19 @@ _HISTORY = (
 )
 
 
-def write_history(scene: Scene, url: str, entries: int, offset: int = 0) -> None:
-    """Give the history account a year of holds and releases: ``entries`` in all, half of them in its wallet."""
+def write_history(scene: Scene, url: str, entries: int, half: int) -> None:
+    """Give the history account half a year of holds and releases: ``entries`` in all, half of them in its wallet.
+
+    ``half`` 0 is the older one; ids follow time, so it comes first.
+    """
     account = scene.history.account
     prices = PriceList(account)
     price = prices.price_of(NUMBER)
     quote = prices.save_quotes([price])[price.prefix]
     wallet = ledger.open_account(account, LedgerAccount.Kind.WALLET)
     values: dict[str, Any] = {
-        "count": entries // 4, "offset": offset, "account": account.pk, "route": scene.route.pk, "quote": quote.pk,
+        "count": entries // 4, "half": half, "offset": half * entries, "account": account.pk, "route": scene.route.pk,
+        "quote": quote.pk,
         "price": Decimal(quote.unit_price), "wallet": wallet.pk, "balance": wallet.balance, "number": NUMBER,
         "held": ledger.open_account(account, LedgerAccount.Kind.HELD).pk,
     }  # fmt: skip
