@@ -52,15 +52,15 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     try:
         connection.request("POST", target.path, body, dict(headers))
         status = connection.getresponse().status
+        if connection.aborted:  # cut off among its headers, the answer looks like a whole one
+            raise TimeoutError
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotDelivered(_reason(target, error, time.monotonic() - began)) from error
     finally:
         watchdog.cancel()
         connection.close()
     if 300 <= status < 400:
-        raise NotDelivered(
-            f"{target.host} answered {status}, a redirect, which is not followed. Enter the final address."
-        )
+        raise NotDelivered(f"{target.host} answered {status}: redirects are not followed; enter the final address.")
     if not 200 <= status < 300:
         raise NotDelivered(f"{target.host} answered {status}.")
     return status
@@ -76,16 +76,21 @@ def resolve(url: str) -> Target:
     if parts.scheme not in ("http", "https") or not host or parts.username or parts.password:
         raise NotDelivered("The URL must begin with http:// or https:// and name a server, without a password.")
     port = port or (443 if parts.scheme == "https" else 80)
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise NotDelivered(f"The name {host} cannot be found.") from error
-    addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
+    addresses = look_up(host, port)
     if not settings.LOCAL_WEBHOOKS and not all(is_public(ipaddress.ip_address(address)) for address in addresses):
         raise NotDelivered(f"{host} is not on the public internet, so nothing is posted to it.")
     path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = urllib.parse.quote(parts.query, safe="/?%:@!$&'()*+,;=~-._")
     return Target(parts.scheme, host, port, f"{path}?{query}" if query else path, tuple(addresses[:TRIED]))
+
+
+def look_up(host: str, port: int) -> list[str]:
+    """The addresses of a name, each once. Raises NotDelivered."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NotDelivered(f"The name {host} cannot be found.") from error
+    return list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found))
 
 
 def is_public(address: IpAddress) -> bool:
@@ -107,7 +112,7 @@ class _Pinned(http.client.HTTPConnection):
     def __init__(self, target: Target) -> None:
         super().__init__(target.host, target.port, timeout=TOTAL_SECONDS)
         self._target = target
-        self._aborted = False
+        self.aborted = False
 
     def connect(self) -> None:
         """Connect to one of the pinned addresses (called by http.client)."""
@@ -116,7 +121,7 @@ class _Pinned(http.client.HTTPConnection):
         if self._target.scheme == "https":
             context = ssl.create_default_context()
             self.sock = context.wrap_socket(self.sock, server_hostname=self._target.host)
-        if self._aborted:
+        if self.aborted:
             raise TimeoutError
 
     def _connect_to_any(self) -> socket.socket:
@@ -128,7 +133,7 @@ class _Pinned(http.client.HTTPConnection):
 
     def abort(self) -> None:
         """Have whoever reads from it fail now."""
-        self._aborted = True
+        self.aborted = True
         if self.sock is not None:
             with contextlib.suppress(OSError):
                 self.sock.shutdown(socket.SHUT_RDWR)
