@@ -15,6 +15,8 @@ import redis
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
+from billing.proof import Verdict, run_proofs
+from messaging.proof import PROOFS
 from tests.engines import Run, run
 
 pytest_plugins = ["tests.cast", "tests.browser"]
@@ -83,9 +85,12 @@ class CommittedDatabase:
 
 @pytest.fixture
 def committed_db(
-    engines: Run, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch
+    engines: Run, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[CommittedDatabase]:
-    """A fresh migrated database for one test: real commits, visible to threads and subprocesses."""
+    """A fresh migrated database for one test: real commits, visible to threads and subprocesses.
+
+    Whatever the test did, the books must be right in the end, unless it is marked ``forges_books``.
+    """
     engines.clones += 1
     name = f"{engines.database}_{engines.clones}"
     engines.clone(name)
@@ -96,8 +101,15 @@ def committed_db(
         monkeypatch.setitem(connections.settings[alias], "NAME", name)
     with django_db_blocker.unblock():
         yield database
+        wrong = [] if request.node.get_closest_marker("forges_books") else differences()
         connections.close_all()
     engines.drop(name)
+    assert wrong == []
+
+
+def differences() -> list[Verdict]:
+    """What the proofs of the books find wrong in the database at hand."""
+    return [verdict for verdict in run_proofs(PROOFS) if verdict.count]
 
 
 @pytest.fixture

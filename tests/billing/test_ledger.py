@@ -221,6 +221,7 @@ def test_running_balances_follow_the_entries(client_member):
     ]  # fmt: skip
 
 
+@pytest.mark.forges_books
 def test_fifty_holds_at_once_on_a_wallet_that_covers_ten(committed_db, client_member, run_together):
     outcomes = run_together(50, lambda index: make_hold(client_member, client_member, "1"))
     accepted = [o for o in outcomes if isinstance(o, Hold)]

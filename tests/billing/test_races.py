@@ -89,6 +89,7 @@ def test_of_fifty_sends_at_once_a_wallet_pays_the_ten_that_it_covers(
     call_command("verify_ledger")
 
 
+@pytest.mark.forges_books
 def test_canary_without_the_floor_a_check_before_the_hold_lets_more_than_ten_through(
     committed_db: object, covers_ten: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_of_a_transfer_and_a_send_at_once_a_wallet_pays_the_one_that_it_covers(
     call_command("verify_ledger")
 
 
+@pytest.mark.forges_books
 def test_canary_without_the_floor_both_are_paid_for(
     committed_db: object, reseller: Member, credits_client: Member, run_together: RunTogether,
     monkeypatch: pytest.MonkeyPatch,
@@ -197,6 +199,7 @@ def test_canary_without_the_topups_lock_only_its_key_keeps_it_from_being_credite
     assert balance_of(client_member.account).available == D(60)
 
 
+@pytest.mark.forges_books
 def test_canary_without_lock_and_key_it_is_credited_twice(
     committed_db: object, client_member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch
 ) -> None:

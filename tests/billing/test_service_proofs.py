@@ -50,6 +50,7 @@ def months(client_member: Member, billed_member: Member) -> None:
 
 
 @pytest.mark.parametrize("statement", FORGED)
+@pytest.mark.forges_books
 def test_a_proof_names_what_was_forged(committed_db: CommittedDatabase, months: None, statement: str) -> None:
     assert failures(FULL) == failures(SINCE) == []
     LedgerMark.objects.all().delete()  # so that what is forged counts as new
@@ -59,6 +60,7 @@ def test_a_proof_names_what_was_forged(committed_db: CommittedDatabase, months: 
     assert set(failures(SINCE)) == FORGED[statement] - {MONTHS}
 
 
+@pytest.mark.forges_books
 def test_the_incremental_run_reads_new_charges_only(committed_db: CommittedDatabase, months: None) -> None:
     assert failures(FULL) == []
     with tampering(committed_db) as cursor:

@@ -104,6 +104,7 @@ def test_other_accounts_movements_are_never_listed(reseller: Member, client_memb
     assert not Statement(sibling.account, today()).page().lines
 
 
+@pytest.mark.forges_books
 def test_a_period_long_ago_shows_its_movements_and_no_others(
     committed_db: CommittedDatabase, client_member: Member
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_period_long_ago_shows_its_movements_and_no_others(
     assert [line.note for line in page.lines] == ["2026-03-31", "2026-03-01"]
 
 
+@pytest.mark.forges_books
 def test_a_page_walks_its_own_wallet_and_not_what_others_did_since(
     committed_db: CommittedDatabase, client_member: Member, outsider: Member
 ) -> None:

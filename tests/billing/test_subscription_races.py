@@ -113,6 +113,7 @@ def test_canary_without_the_subscriptions_lock_the_second_run_fails_at_the_key(
     assert renew_together(run_together, 2, "2027-02-10") == Counts(months=1, failed=1)
 
 
+@pytest.mark.forges_books
 def test_canary_without_lock_and_keys_a_month_is_charged_twice(
     due: Lease, client_member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("statement", FORGED)
+@pytest.mark.forges_books
 def test_a_proof_names_what_was_forged(committed_db: CommittedDatabase, client_member: Member, statement: str) -> None:
     send(client_member)
     TopUp.objects.create(account=client_member.account, amount=5, currency="AUD", expires_at=timezone.now())
@@ -152,6 +153,7 @@ def test_the_incremental_run_covers_what_is_new_and_goes_on_from_the_proven_bala
     assert wallet.balance == wallet.ledger_account.balance
 
 
+@pytest.mark.forges_books
 def test_the_incremental_run_misses_old_forgeries_and_the_full_one_finds_them(
     committed_db: CommittedDatabase, client_member: Member
 ) -> None:
@@ -201,6 +203,7 @@ def tampering_undone(database: CommittedDatabase) -> Iterator[psycopg.Cursor[Any
         yield cursor
 
 
+@pytest.mark.forges_books
 def test_the_command_speaks_json_and_its_exit_tells(committed_db: CommittedDatabase, client_member: Member) -> None:
     out = StringIO()
     call_command("verify_ledger", "--json", "--since-last", stdout=out)

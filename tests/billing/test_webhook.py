@@ -227,7 +227,7 @@ def test_an_error_is_kept_on_the_event_and_the_sweep_tries_again(
     post(session)
     event = PaymentEvent.objects.get()
     with monkeypatch.context() as broken:
-        broken.setattr(topups.ledger, "credit_card_payment", lambda **_: 1 / 0)
+        broken.setattr(topups.card_movements, "credit_card_payment", lambda **_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             process_event(event.event_id)
         assert sweep_events(timezone.now() + timedelta(minutes=1)) == 0

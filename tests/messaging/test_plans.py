@@ -75,6 +75,7 @@ def test_claiming_and_recording(full_queue: Route):
     assert rows_removed(plan) < COUNT, plan
 
 
+@pytest.mark.forges_books
 def test_settling(full_queue: Route):
     set_state("sent")
     plan = explain(settling._PICK, {"batch": None, "without": [], "chunk": 100})
