@@ -18,7 +18,7 @@ from typing import Any
 from django.conf import settings
 
 from accounts.models import Account
-from contacts.merge import render
+from contacts.merge import has_fields, render
 from contacts.models import Contact, OptOut
 from keywords.matching import Match, match
 from keywords.models import Keyword
@@ -73,7 +73,7 @@ def plan_many(messages: Sequence[InboundText]) -> list[list[PlannedAction]]:
         _plan(
             message,
             message.match.keyword or number_settings.get((message.number.pk, message.holder.pk)),
-            contacts.get((message.holder.pk, message.sender)) or Contact(number=message.sender),
+            contacts.get((message.holder.pk, message.sender)),
         )
         for message in messages
     ]
@@ -94,7 +94,7 @@ def _settings_of(messages: Sequence[InboundText]) -> dict[tuple[int, int], Numbe
     return {(one.lease.number_id, one.lease.holder_id): one for one in rows}
 
 
-def _plan(message: InboundText, rules: InboundActions | None, contact: Contact) -> list[PlannedAction]:
+def _plan(message: InboundText, rules: InboundActions | None, contact: Contact | None) -> list[PlannedAction]:
     reserved, can_answer = message.match.reserved, is_phone(message.sender)
     actions: list[PlannedAction] = []
     if can_answer:
@@ -144,9 +144,12 @@ def source_of(message: InboundText) -> str:
     return f"keyword {keyword.word}" if keyword else message.number.number
 
 
-def _reply(message: InboundText, rules: InboundActions, contact: Contact) -> list[PlannedAction]:
+def _reply(message: InboundText, rules: InboundActions, contact: Contact | None) -> list[PlannedAction]:
     template = rules.first_reply if message.is_first else rules.later_reply
-    text = render(template, contact).strip()
+    if has_fields(template):
+        # Of a stranger the number is known; the code is of no use here and takes long to make.
+        template = render(template, contact or Contact(code="", number=message.sender))
+    text = template.strip()
     return [PlannedAction("reply", payload={"text": text})] if text else []
 
 

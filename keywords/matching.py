@@ -7,6 +7,8 @@ from datetime import datetime
 import pytz
 from django.db import connection
 
+from accounts.models import Account
+from contacts.models import ContactList
 from keywords.models import Keyword
 from keywords.reserved import OPT_OUT, reserved_in
 from keywords.words import normal, split_first
@@ -69,7 +71,6 @@ def _match_of(keyword: Keyword | None, word: str, rest: str, meaning: str, now: 
 
 def why_resting(keyword: Keyword, now: datetime) -> str:
     """Why the keyword takes no messages now, as the end of a sentence; "" while it does."""
-    today = now.astimezone(pytz.timezone(keyword.account.time_zone)).date()
     if keyword.ended_at is not None:
         return "it has ended"
     if not keyword.subscription.works:
@@ -78,6 +79,9 @@ def why_resting(keyword: Keyword, now: datetime) -> str:
         return "keywords are switched off for this account"
     if keyword.status == Keyword.Status.CLOSED:
         return "it is closed"
+    if not keyword.starts_on and not keyword.ends_on:
+        return ""
+    today = now.astimezone(pytz.timezone(keyword.account.time_zone)).date()
     if keyword.starts_on and today < keyword.starts_on:
         return f"it starts on {keyword.starts_on}"
     if keyword.ends_on and today > keyword.ends_on:
@@ -112,6 +116,16 @@ def _keywords_of(pairs: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Keyw
             [list(numbers), list(words)],
         )
         found = cursor.fetchall()
-    relations = ("account__keyword_terms", "subscription", "contact_list")
-    keywords = Keyword.objects.select_related(*relations).in_bulk({row[2] for row in found})
+    keywords = _load({row[2] for row in found})
     return {(number, word): keywords[pk] for number, word, pk in found}
+
+
+def _load(keys: set[int]) -> dict[int, Keyword]:
+    """Keywords with what belongs to them; accounts and lists, which many share, are read once each."""
+    keywords = Keyword.objects.select_related("subscription").in_bulk(keys)
+    accounts = Account.objects.select_related("keyword_terms").in_bulk({one.account_id for one in keywords.values()})
+    lists = ContactList.objects.in_bulk({one.contact_list_id for one in keywords.values() if one.contact_list_id})
+    for keyword in keywords.values():
+        keyword.account = accounts[keyword.account_id]
+        keyword.contact_list = lists.get(keyword.contact_list_id or 0)
+    return keywords

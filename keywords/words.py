@@ -7,6 +7,7 @@ matching (The Unicode Standard, 3.13, D146: NFKD, fold, NFKD), with accents told
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from keywords.exceptions import UnfitWord
 
@@ -26,6 +27,7 @@ _POINTS = range(10, 37)
 _OVERLAY, _FIRST_ACCENT = 1, 200
 
 
+@lru_cache(maxsize=8192)
 def normal(word: str) -> str:
     """The word as it is compared; "" when it has neither letters nor digits.
 
