@@ -2,7 +2,7 @@
 
 import re
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
 from accounts.models import Account, User
@@ -12,6 +12,13 @@ from contacts.models import OptOut
 
 _LOCK_SPACE = 0x4F505431  # "OPT1": the first key of the advisory locks of accounts' opt-outs
 _E164 = re.compile(r"\+\d{3,15}")
+
+
+class _DatabaseClock(models.Func):
+    """Now, by the clock that also makes messages' keys: which came first, a message or an opt-out, is compared."""
+
+    function = "clock_timestamp"
+    output_field = models.DateTimeField()
 
 
 @transaction.atomic
@@ -25,7 +32,9 @@ def opt_out(*, account: Account, number: str, source: str, detail: str = "", act
     _lock(account, shared=False)
     if OptOut.objects.filter(account=account, number=number, ended_at=None).exists():
         return False
-    OptOut.objects.create(account=account, number=number, source=source, detail=detail[:160])
+    OptOut.objects.create(
+        account=account, number=number, source=source, detail=detail[:160], created_at=_DatabaseClock()
+    )
     audit.record(account=account, actor=actor, action="contact.opted_out", subject=number, source=source)
     return True
 

@@ -12,10 +12,14 @@ from messaging.wakeups import SETTLE, wake
 
 AT_ONCE = 500  # opt-outs in one transaction
 
+# What was accepted after an opt-out was allowed to be: the one message that confirms it.
 _BLOCK = """
     UPDATE messaging_message m SET state = %s, done_at = %s, reason = %s
-    FROM unnest(%s::bigint[], %s::text[]) AS gone(account_id, number)
-    WHERE m.account_id = gone.account_id AND m.recipient = gone.number AND m.state = ANY(%s)
+    FROM (
+        SELECT one.account_id, one.number, uuidv7(one.created_at - clock_timestamp()) AS key
+        FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS one(account_id, number, created_at) OFFSET 0
+    ) AS gone
+    WHERE m.account_id = gone.account_id AND m.recipient = gone.number AND m.id < gone.key AND m.state = ANY(%s)
 """
 
 
@@ -35,16 +39,16 @@ def block_opted_out() -> int:
 @transaction.atomic
 def _block_some() -> int:
     waiting = OptOut.objects.select_for_update().filter(stopped_at=None).order_by("pk")[:AT_ONCE]
-    found = list(waiting.values_list("pk", "account_id", "number", "ended_at"))
+    found = list(waiting.values_list("pk", "account_id", "number", "created_at", "ended_at"))
     now = timezone.now()
-    in_force = [(account, number) for _, account, number, ended_at in found if ended_at is None]
+    in_force = [row for row in found if row[-1] is None]
     with connection.cursor() as cursor:
         pin_plans(cursor)
         cursor.execute(
             _BLOCK,
             [
                 Message.State.BLOCKED, now, "The recipient opted out before it was sent.",
-                [account for account, _ in in_force], [number for _, number in in_force],
+                [row[1] for row in in_force], [row[2] for row in in_force], [row[3] for row in in_force],
                 [state.value for state in Message.CANCELLABLE],
             ],
         )  # fmt: skip

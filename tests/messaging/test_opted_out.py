@@ -192,6 +192,15 @@ def test_what_waits_when_somebody_opts_out_is_blocked_and_costs_nothing(client_m
     assert balance_of(account).available == D(10) - D("0.07") - D("0.032345")
 
 
+def test_the_confirmation_of_an_opt_out_is_not_blocked_with_what_came_before(client_member: Member):
+    before = accept(client_member, [AU])
+    opt_out(account=client_member.account, number=AU, source="reply")
+    after = accept(client_member, [AU], confirms_opt_out=True)
+    assert dispatch_route(Route.objects.get().pk).released == 1
+    assert Message.objects.get(batch=before).state == "blocked"
+    assert Message.objects.get(batch=after).state == "released"
+
+
 def test_an_opt_in_before_the_dispatch_leaves_what_waits(client_member: Member):
     accept(client_member, [AU])
     opt_out(account=client_member.account, number=AU, source="reply")
