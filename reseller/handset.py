@@ -26,6 +26,7 @@ from accounts.models import Account
 from accounts.phones import NotMobile, read_mobile
 from contacts.models import Contact
 from keywords.models import Keyword
+from reseller.templatetags.portal import phone as in_words
 from smpp.control import ControlError, NoSimulator, ask
 from virtual_numbers.models import Lease
 
@@ -179,7 +180,7 @@ class TextForm(forms.Form):
     def __init__(self, *args: Any, numbers: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field: Any = self.fields["to"]
-        field.choices = [(number, number) for number in numbers]
+        field.choices = [(number, in_words(number)) for number in numbers]
         field.error_messages["invalid_choice"] = "Nobody has this number any more; choose another."
 
 
