@@ -27,6 +27,7 @@ _NAVIGATION = [
             _link("Memberships", "badge", "accounts_membership"),
             _link("Staff groups", "group", "auth_group"),
             _link("Billing terms", "contract", "billing_billingterms"),
+            _link("Number terms", "dialpad", "numbers_numberterms"),
             _link("Keyword terms", "vpn_key", "keywords_keywordterms"),
             _link("Invoice terms", "request_page", "billing_invoiceterms"),
             _link("Low-balance notices", "notifications", "billing_noticeterms"),

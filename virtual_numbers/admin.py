@@ -15,15 +15,17 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
 from accounts.countries import country_choices
+from accounts.models import Account
 from accounts.services import audit
 from accounts.services.accounts import get_platform
 from accounts.staff_screens import LabelledInline, ReadOnlyInline
 from billing.models import RateCard
+from billing.service_admin import ServiceAdmin
 from billing.wording import money_text
 from virtual_numbers import import_admin as import_admin  # its screens register when this module is loaded
 from virtual_numbers.exceptions import NumberError
 from virtual_numbers.import_lines import in_order
-from virtual_numbers.models import Lease, NumberPrice, VirtualNumber
+from virtual_numbers.models import Lease, NumberPrice, NumberTerms, VirtualNumber
 from virtual_numbers.numbering import UnreadableNumber, read_number
 from virtual_numbers.services.inventory import (
     EDITABLE,
@@ -33,11 +35,13 @@ from virtual_numbers.services.inventory import (
     port_out,
     reserve_number,
 )
+from virtual_numbers.services.terms import create_terms, update_terms
 
 State = VirtualNumber.State
 STATE_LABELS = {
     "Free": "success", "Reserved": "warning", "Leased": "info", "In quarantine": "warning", "Ported out": "danger",
 }  # fmt: skip
+SHORT_WORDS = {"sms_in": "SMS in", "sms_out": "SMS out", "mms": "MMS", "voice": "voice"}
 
 
 class NumberForm(forms.ModelForm):
@@ -119,6 +123,45 @@ class LeaseInline(ReadOnlyInline):
         return f"{lease.subscription.next_renewal_on:%d %b %Y}, {lease.subscription.get_state_display()}"
 
 
+class NumberTermsForm(forms.ModelForm):
+    """An account's number terms."""
+
+    class Meta:
+        model = NumberTerms
+        fields = ("account", "allocation", "margin")
+
+    def clean_margin(self) -> Any:
+        if self.cleaned_data["margin"] < 0:
+            raise ValidationError("A number's margin cannot be below zero; enter 0.00 or more.")
+        return self.cleaned_data["margin"]
+
+
+@admin.register(NumberTerms)
+class NumberTermsAdmin(ServiceAdmin):
+    """How an account gets its numbers, and what its parent adds to their price; the service notes what changed.
+
+    For the platform's own clients the margin is the platform's.
+    """
+
+    form = NumberTermsForm
+    list_display = ("account", "allocation", "margin")
+    list_filter = ("allocation",)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "account":
+            kwargs["queryset"] = Account.objects.filter(parent__isnull=False, number_terms=None).order_by("name")
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: NumberTerms, form: Any, change: bool) -> None:
+        actor: Any = request.user
+        values = {name: form.cleaned_data[name] for name in ("allocation", "margin")}
+        if change:
+            update_terms(account=obj.account, actor=actor, **values)
+        else:
+            create_terms(account=obj.account, actor=actor, **values)
+            obj._state.adding = False
+
+
 @admin.register(VirtualNumber)
 class VirtualNumberAdmin(ModelAdmin):
     """The platform's numbers. States are changed by actions; who leases one does so in the portal."""
@@ -155,8 +198,7 @@ class VirtualNumberAdmin(ModelAdmin):
 
     @display(description="capabilities")
     def can(self, number: VirtualNumber) -> str:
-        words = dict(VirtualNumber.Capability.choices)
-        return ", ".join(str(words.get(one, one)) for one in number.capabilities)
+        return ", ".join(SHORT_WORDS.get(one, one) for one in number.capabilities)
 
     @display(description="a month")
     def shown_prices(self, number: VirtualNumber) -> str:

@@ -70,9 +70,12 @@ def unit_price(value: Any, currency: str = "") -> str:
 
 @register.filter
 def phone(value: str | None) -> str:
-    """An E.164 number (with or without plus) in international writing: "+61 491 570 156"; anything else unchanged."""
+    """An E.164 number (with or without plus) in international writing: "+61 491 570 156"; anything else unchanged.
+
+    Up to eight digits without a plus are a short code.
+    """
     text = str(value or "").strip()
-    if not re.fullmatch(r"\+?[1-9]\d{4,14}", text):
+    if not re.fullmatch(r"\+[1-9]\d{4,14}|[1-9]\d{8,14}", text):
         return text
     try:
         number = phonenumbers.parse("+" + text.lstrip("+"))

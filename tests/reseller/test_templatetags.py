@@ -59,7 +59,9 @@ def test_phone_writes_numbers_internationally(number: str) -> None:
     assert portal.phone(number) == "+61 491 570 156"
 
 
-@pytest.mark.parametrize(("text", "shown"), [("Relay", "Relay"), ("", ""), (None, ""), ("0491", "0491")])
+@pytest.mark.parametrize(
+    ("text", "shown"), [("Relay", "Relay"), ("", ""), (None, ""), ("0491", "0491"), ("19444", "19444")]
+)
 def test_phone_leaves_what_is_no_international_number(text: str | None, shown: str) -> None:
     assert portal.phone(text) == shown
 

@@ -152,3 +152,16 @@ def test_the_menu_leads_to_numbers_and_imports(staff: Client) -> None:
     page = words(staff.get("/admin/"))
     assert f'href="{LIST}"' in page
     assert 'href="/admin/numbers/numberimport/"' in page
+
+
+def test_staff_set_what_the_platform_adds_for_its_own_clients(staff: Client, reseller: Member) -> None:
+    page = "/admin/numbers/numberterms/add/"
+    values = {"account": str(reseller.account.pk), "allocation": "own", "margin": "2.50"}
+    assert staff.post(page, values).status_code == 302
+    assert reseller.account.number_terms.margin == D("2.5")
+    change = f"/admin/numbers/numberterms/{reseller.account.pk}/change/"
+    assert staff.post(change, {"allocation": "parent", "margin": "3"}).status_code == 302
+    actions = AuditEntry.objects.filter(action__startswith="number_terms").order_by("pk")
+    assert [entry.action for entry in actions] == ["number_terms.created", "number_terms.updated"]
+    refused = words(staff.post(change, {"allocation": "own", "margin": "-1"}))
+    assert "A number's margin cannot be below zero; enter 0.00 or more." in refused
