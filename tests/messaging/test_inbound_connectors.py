@@ -32,7 +32,7 @@ def number(committed_db, client_member: Member) -> VirtualNumber:
 
 
 def texts(count: int) -> dict[str, str]:
-    """One text of each of so many phones whose endings mean nothing to the carrier; every fourth needs several parts."""
+    """A text of each of so many phones, whose endings mean nothing to the carrier; every fourth needs several parts."""
     return {f"+6142{index + 21_000:07d}": f"{index}: {LONG if index % 4 == 0 else 'hello'}" for index in range(count)}
 
 
