@@ -21,6 +21,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.models import Account
 from accounts.phones import NotMobile, read_mobile
@@ -52,6 +53,8 @@ def with_simulator(view: View) -> View:
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not is_offered():
             raise Http404("There is no handset here.")
+        if request.htmx and not request.user.is_authenticated:  # type: ignore[attr-defined]
+            return HttpResponseClientRefresh()  # the log-in form belongs on a page, not onto the phone's screen
         try:
             return login_required(view)(request, *args, **kwargs)
         except NoSimulator as error:

@@ -104,6 +104,8 @@ def test_every_page_links_to_it_where_it_exists_only(carrier: Carrier, client_me
 
 def test_a_visitor_logs_in_first(carrier: Carrier):
     assert Client().get("/handset/")["Location"] == "/login/?next=/handset/"
+    answer = Client().get("/handset/screen/", {"phone": PHONE}, headers=HTMX)
+    assert (answer["HX-Refresh"], answer.content) == ("true", b"")
 
 
 def test_it_offers_the_accounts_people_and_the_numbers_below_it(
