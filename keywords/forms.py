@@ -3,9 +3,11 @@
 import re
 from typing import Any
 
+import phonenumbers
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from phonenumbers import PhoneNumberFormat
 
 from accounts.models import Account
 from accounts.phones import NotMobile, read_mobile
@@ -45,12 +47,24 @@ class NumberField(forms.ModelChoiceField):
             error_messages={"required": "Choose a number.", "invalid_choice": missing}, **kwargs,
         )  # fmt: skip
 
+    def label_from_instance(self, obj: Any) -> str:
+        """As people write it: "+61 480 000 001"; a short code as it is."""
+        if obj.kind == VirtualNumber.Kind.SHORT:
+            return str(obj.number)
+        return phonenumbers.format_number(phonenumbers.parse(obj.number), PhoneNumberFormat.INTERNATIONAL)
+
     def offer(self, numbers: list[VirtualNumber]) -> None:
         self.queryset = VirtualNumber.objects.filter(pk__in=[number.pk for number in numbers]).order_by("number")
 
 
 class KeywordForm(ActionsForm):
     """All of a keyword. Takes ``account`` and, to change one, the ``keyword``, whose number and word stay."""
+
+    # As on the page, so that the list of errors leads from top to bottom.
+    field_order = (
+        "word", "number", "aliases", "starts_on", "ends_on", "first_reply", "later_reply", "contact_list",
+        "opt_out_behaviour", "forward_emails", "forward_mobiles", "forward_url",
+    )  # fmt: skip
 
     number = NumberField(help_text="Phones text the keyword to this number.")
     word = forms.CharField(

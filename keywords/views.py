@@ -132,7 +132,9 @@ def _create(request: TenantRequest, form: KeywordForm, shown: PriceForm) -> Http
 
 def _show_secret(request: TenantRequest, secret: str) -> None:
     if secret:
-        messages.info(request, f"The secret that signs what is posted to your URL: {secret} Keep it; it is shown once.")
+        messages.info(
+            request, f"What is posted to your URL is signed with this secret, which is shown only now: {secret}"
+        )
 
 
 def _reserved(numbers: list[VirtualNumber]) -> list[str]:

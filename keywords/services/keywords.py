@@ -129,7 +129,7 @@ def create_keyword(
     *, account: Account, number: VirtualNumber, word: str, values: KeywordValues, expected: Decimal | None,
     actor: User | None, now: datetime,
 ) -> Keyword:  # fmt: skip
-    """Make a keyword and charge its first month.
+    """Make a keyword and charge its first month; its subscription notes who did it.
 
     ``expected``: the monthly price that the person saw; None where it sees no money. Raises KeywordError (with its
     field), PriceChanged, and what billing.services.subscriptions.start raises.
@@ -155,10 +155,6 @@ def create_keyword(
         webhook_secret=new_secret() if values.forward_url else "", **values.columns(),
     )  # fmt: skip
     _write_names(keyword, values.aliases)
-    audit.record(
-        account=account, actor=actor, action="keyword.created", subject=keyword.code, word=word, number=number.number,
-        aliases=list(values.aliases),
-    )  # fmt: skip
     return keyword
 
 

@@ -255,8 +255,9 @@ def test_a_new_keyword_has_all_that_was_given(client_member, number):
     assert {name: getattr(found, name) for name in values.columns()} == values.columns()
     assert len(found.webhook_secret) == 43
     assert match(number, "ENTREE", NOW).keyword == found
-    entry = AuditEntry.objects.get(action="keyword.created")
-    assert (entry.subject, entry.actor, entry.data["word"]) == (found.code, client_member.user, "Join")
+    entry = AuditEntry.objects.get(action="keyword.started")
+    assert (entry.subject, entry.actor) == (found.subscription.code, client_member.user)
+    assert entry.data["label"] == "Keyword Join on +61480000001"
 
 
 def test_a_change_replaces_everything_but_word_and_number(client_member, number):
@@ -293,7 +294,7 @@ def test_a_closed_keyword_takes_nothing_until_it_is_opened(client_member, number
     assert set_status(keyword=keyword, status="open", actor=client_member.user)
     assert match(number, "join", NOW).keyword == keyword
     deeds = AuditEntry.objects.filter(subject=keyword.code).order_by("pk").values_list("action", flat=True)
-    assert list(deeds) == ["keyword.created", "keyword.closed", "keyword.opened"]
+    assert list(deeds) == ["keyword.closed", "keyword.opened"]
 
 
 def test_an_ended_keyword_frees_its_words_and_cannot_be_changed(client_member, number):
