@@ -44,13 +44,13 @@ _PICK = f"""
     WHERE route_id = %s AND handled_at IS NULL AND due_at <= statement_timestamp()
     ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
 """  # noqa: S608
-_WAITING_WITH = """
-    SELECT p.id, p.sender, p.recipient, p.text, p.octets, p.data_coding, p.reference, p.total, p.sequence,
-           p.carrier_id, p.fingerprint, p.session
-    FROM unnest(%s::text[], %s::text[]) AS pair(sender, recipient)
-    JOIN messaging_inboundpart p ON p.route_id = %s AND p.sender = pair.sender AND p.recipient = pair.recipient
-        AND p.handled_at IS NULL AND p.total > 1
-"""
+# Pair by pair on the index of waiting parts: without statistics a join would compare all with all.
+_WAITING_WITH = f"""
+    SELECT p.* FROM unnest(%s::text[], %s::text[]) AS pair(sender, recipient) CROSS JOIN LATERAL (
+        SELECT {_COLUMNS} FROM messaging_inboundpart
+        WHERE route_id = %s AND sender = pair.sender AND recipient = pair.recipient AND handled_at IS NULL AND total > 1
+        OFFSET 0) AS p
+"""  # noqa: S608
 # Rows are found by their ids (messaging/services/plans.py).
 _HANDLED = """
     UPDATE messaging_inboundpart p SET handled_at = now(), message_id = one.message_id
