@@ -6,6 +6,7 @@ account make or change one keyword at a time: neither its limit nor a word can b
 
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -223,11 +224,12 @@ def close_for_good(subscription: Subscription, now: datetime) -> None:
 @transaction.atomic
 def end_keywords_on(number: VirtualNumber, account: Account, actor: User | None, now: datetime) -> int:
     """End the account's keywords on a number that it gives up or gives back; returns how many."""
-    found = Keyword.objects.filter(number=number, account=account, ended_at=None)
-    keywords = list(found.order_by("subscription_id"))
-    for keyword in keywords:
-        end_keyword(keyword=keyword, actor=actor, now=now)
-    return len(keywords)
+    ended = 0
+    for keyword in list(Keyword.objects.filter(number=number, account=account, ended_at=None).order_by("subscription")):
+        with suppress(KeywordOver):  # somebody else ended it while this waited for its lock
+            end_keyword(keyword=keyword, actor=actor, now=now)
+            ended += 1
+    return ended
 
 
 # --- Change --------------------------------------------------------------------------------------------------------

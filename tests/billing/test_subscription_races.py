@@ -14,6 +14,9 @@ from billing.exceptions import SubscriptionOver
 from billing.models import LedgerTransaction, Subscription
 from billing.services import service_movements, subscriptions
 from billing.services.subscriptions import Counts
+from keywords.models import Keyword, KeywordTerms
+from keywords.services import keywords
+from keywords.services.keywords import KeywordValues, create_keyword
 from tests.billing.services import D, at, available, lease_number, make_number, movements_of, renew, set_margin
 from tests.billing.test_races import as_owner, meet_before
 from tests.cast import Member, fund
@@ -226,3 +229,30 @@ def test_a_number_released_while_it_is_allocated_ends_with_nobody(
     with suppress(NumberTaken):
         lease_number(reseller, VirtualNumber.objects.first())
     assert Lease.objects.filter(ended_at=None).count() == 0
+
+
+# --- Released while one of its keywords ends -----------------------------------------------------------------------
+
+
+def test_a_number_is_released_although_one_of_its_keywords_ends_meanwhile(
+    due: Lease, client_member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release has listed the number's keywords when somebody else ends one of them."""
+    KeywordTerms.objects.create(account=client_member.account, is_enabled=True)
+    for word in ("PIZZA", "PASTA"):
+        create_keyword(
+            account=client_member.account, number=due.number, word=word, values=KeywordValues(), expected=None,
+            actor=None, now=at("2027-01-11"),
+        )  # fmt: skip
+    real, done = keywords.end_keyword, []
+
+    def ended_before(*, keyword: Keyword, actor: Any, now: datetime) -> None:
+        if not done:
+            done.append(True)
+            real(keyword=keyword, actor=None, now=now)
+        real(keyword=keyword, actor=actor, now=now)
+
+    monkeypatch.setattr(keywords, "end_keyword", ended_before)
+    leasing.release(lease=due, actor=None, now=at("2027-02-01"))
+    assert as_it_ended(due)[:2] == ("ended", "quarantined")
+    assert not Keyword.objects.filter(ended_at=None).exists()
