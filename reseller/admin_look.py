@@ -66,6 +66,7 @@ _NAVIGATION = [
             _link("Batches", "stacks", "messaging_batch"),
             _link("Messages", "sms", "messaging_message"),
             _link("Receipts", "mark_chat_read", "messaging_receipt"),
+            _link("Opt-outs", "unsubscribe", "contacts_optout"),
             _link("Inbound messages", "inbox", "messaging_inboundmessage"),
             _link("Inbound parts", "splitscreen", "messaging_inboundpart"),
             _link("Inbound actions", "bolt", "messaging_inboundaction"),
