@@ -1,8 +1,10 @@
 """The import of a list of numbers: what a line does, what is wrong with it, and all or nothing."""
 
 import io
+import re
 import time
 import zipfile
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +16,8 @@ from django.test import Client
 from accounts.models import AuditEntry, User
 from billing.models import RateCard
 from tests.cast import PASSWORD, LogIn
+from tests.conftest import CommittedDatabase
+from tests.engines import ROOT
 from virtual_numbers.exceptions import ImportRefused
 from virtual_numbers.import_files import COLUMNS, MOST_LINES, UnreadableFile, read_rows
 from virtual_numbers.models import NumberImport, NumberPrice, VirtualNumber
@@ -210,6 +214,25 @@ def test_what_changed_since_the_preview_is_looked_at_again_before_it_counts() ->
     assert prepared.lines[0]["notes"] == ["monthly: AUD 25.00 → AUD 19.00"]
     apply_import(prepared=prepared, actor=None)
     assert NumberPrice.objects.get().monthly == D(19)
+
+
+def test_two_confirmations_at_once_take_a_list_in_once(
+    committed_db: CommittedDatabase, run_together: Callable[[int, Callable[[int], Any]], list[Any]]
+) -> None:
+    prepared = prepare(GOOD)
+    outcomes = run_together(2, lambda _: apply_import(prepared=prepared, actor=None))
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ImportRefused", "NumberImport"]
+    assert AuditEntry.objects.filter(action="numbers.imported").count() == 1
+    assert VirtualNumber.objects.count() == NumberPrice.objects.count() == 1
+
+
+def test_the_documented_list_is_taken_in_as_it_stands() -> None:
+    RateCard.objects.create(name="Standard USD", currency="USD", is_default=True)
+    text = (ROOT / "docs/numbers-and-keywords.md").read_text()
+    lines = [line.strip() for line in re.findall(r"^    \S.*,.*$", text, re.MULTILINE)]
+    assert lines[0] == HEADING
+    prepared = prepare(*(line.replace("simulator", "test") for line in lines[1:]))
+    assert verdicts(prepared) == [(2, "new"), (3, "new"), (4, "new")], prepared.lines
 
 
 # --- Files -------------------------------------------------------------------------------------------------------
