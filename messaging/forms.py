@@ -20,7 +20,7 @@ from messaging.exceptions import SendingError
 from messaging.models import Message
 from messaging.periods import DEFAULT_DAYS, LONGEST_DAYS, last_days
 from messaging.selectors import GROUPS, Sight
-from messaging.services.planning import check_sender, check_text
+from messaging.services.planning import Sending, check_sender, check_text
 
 
 class SendForm(forms.Form):
@@ -88,7 +88,7 @@ class SendForm(forms.Form):
             self.add_error("recipients", "Enter at least one recipient, or choose a list.")
         return cleaned
 
-    def sending(self) -> dict[str, Any]:
+    def sending(self) -> Sending:
         """What plan_batch and accept_batch take of it, after ``is_valid``; the recipients as typed, one by one."""
         typed = self.cleaned_data["recipients"]
         return {

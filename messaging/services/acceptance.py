@@ -1,8 +1,8 @@
 """Accepting a batch: everything that was promised is written, and its money held, in one transaction, or nothing is."""
 
-from collections.abc import Collection
 from decimal import Decimal
 from functools import partial
+from typing import Unpack
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -14,12 +14,11 @@ from billing.models import Quote
 from billing.services import ledger
 from billing.services.recharges import RECHARGE
 from billing.wording import money_text
-from contacts.models import ContactList
 from contacts.services.opt_outs import hold_still
 from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingNotAllowed
 from messaging.models import Batch, Message, MessageClass
 from messaging.services.batch_plan import Plan
-from messaging.services.planning import plan_batch
+from messaging.services.planning import Sending, plan_batch
 from messaging.wakeups import DISPATCH, wake
 
 _COPY_MESSAGES = (
@@ -35,23 +34,16 @@ def accept_batch(
     account: Account,
     actor: User | None,
     door: str,
-    sender: str,
-    text: str,
-    recipients: list[str],
-    lists: Collection[ContactList] = (),
-    merges: bool = False,
     message_class: int = MessageClass.BULK,
     idempotency_key: str = "",
     expected_price: Decimal | None = None,
-    limit: int | None = None,
-    confirms_opt_out: bool = False,
+    **sending: Unpack[Sending],
 ) -> Batch:
     """Accept a text to many recipients: hold its whole price and queue its messages, or refuse and write nothing.
 
     The same non-empty ``idempotency_key`` (up to 64 characters) of an account returns its first batch, however often
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
-    that nobody pays more than was shown. ``recipients``, ``lists``, ``merges``, ``limit`` and ``confirms_opt_out``
-    as in plan_batch.
+    that nobody pays more than was shown. ``sending`` is what plan_batch takes: sender, text, recipients and the rest.
 
     Whoever opted out before the batch is accepted is left out of it: opt-outs of the account wait meanwhile.
 
@@ -64,10 +56,7 @@ def accept_batch(
     try:
         with transaction.atomic():
             hold_still(account)
-            plan = plan_batch(
-                account=account, sender=sender, text=text, recipients=recipients, lists=lists, merges=merges,
-                limit=limit, confirms_opt_out=confirms_opt_out,
-            )  # fmt: skip
+            plan = plan_batch(account=account, **sending)
             _check_plan(plan, expected_price)
             return _pay_and_write(plan, actor, door, message_class, idempotency_key)
     except IntegrityError as error:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NotRequired, TypedDict
 
 from django.conf import settings
 
@@ -34,6 +35,7 @@ __all__ = [
     "Plan",
     "PlannedExclusion",
     "PlannedRecipient",
+    "Sending",
     "check_sender",
     "check_text",
     "plan_batch",
@@ -47,6 +49,18 @@ _NAME = re.compile(r"[A-Za-z0-9 &._'\-]+")
 _NAME_CHARACTERS = "letters A–Z, digits, space and & . _ ' -"
 
 Reason = Exclusion.Reason
+
+
+class Sending(TypedDict):
+    """What is sent and to whom, as plan_batch takes it."""
+
+    sender: str
+    text: str
+    recipients: list[str]
+    lists: NotRequired[Collection[ContactList]]
+    merges: NotRequired[bool]
+    limit: NotRequired[int | None]
+    confirms_opt_out: NotRequired[bool]
 
 
 def plan_batch(
@@ -82,8 +96,7 @@ def plan_batch(
     texts = Texts(account, text, merges=merges)
     sorter = _Sorter(account, prices, load_routes(), texts, heeds_opt_outs=not confirms_opt_out)
     sorter.sort(values)
-    first = sorter.recipients[0].text if sorter.recipients else None
-    example = text if first is None else first
+    example = (sorter.recipients[0].text if sorter.recipients else None) or text
     segments = segment(example)
     return Plan(
         account=account, payer=prices.payer, prices=prices, shows_money=shows_money(account), sender=sender, text=text,
