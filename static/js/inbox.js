@@ -8,17 +8,6 @@
 
   // --- Parts and price ------------------------------------------------------------------------------------------
 
-  // Exact: amounts are whole millionths, as the portal keeps them.
-  const micros = (amount) => {
-    const [whole, fraction = ""] = amount.split(".");
-    return BigInt(whole) * 1000000n + BigInt(fraction.padEnd(6, "0"));
-  };
-  const shown = (total, currency) => {
-    const whole = (total / 1000000n).toLocaleString("en-US");
-    const fraction = (total % 1000000n).toString().padStart(6, "0").replace(/0+$/, "");
-    if (currency) return `${currency} ${whole}.${fraction.padEnd(2, "0")}`;
-    return `${whole}${fraction ? `.${fraction}` : ""} ${total === 1000000n ? "credit" : "credits"}`;
-  };
   const put = (name, words) => {
     const element = counter.querySelector(`[data-count="${name}"]`);
     if (element.textContent !== words) element.textContent = words;
@@ -32,7 +21,7 @@
     const found = SmsText.segment(field.value);
     const { unitPrice, currency, mostParts } = counter.dataset;
     const parts = `${found.parts} ${found.parts === 1 ? "part" : "parts"}, ${found.unitsLeft} left`;
-    const price = unitPrice ? ` · ${shown(micros(unitPrice) * BigInt(found.parts), currency)}` : "";
+    const price = unitPrice ? ` · ${SmsPrice.total(unitPrice, found.parts, currency)}` : "";
     put("line", parts + price);
     put("note", note(found, Number(mostParts), field.value));
   };

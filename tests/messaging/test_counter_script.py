@@ -1,11 +1,14 @@
 """The live counter (static/js/sms-text.js) counts as the portal prices and sends (smpp/text.py)."""
 
 import random
+from decimal import Decimal
 from pathlib import Path
 
 from playwright.sync_api import Browser
 from smsutil.codecs import GSM_BASIC_CHARSET, GSM_EXT_CHARSET
 
+from billing.models import CREDITS
+from reseller.templatetags.portal import money
 from smpp.text import UCS_2, segment
 
 SCRIPT = Path(__file__).resolve().parents[2] / "static" / "js" / "sms-text.js"
@@ -47,3 +50,14 @@ def test_the_browsers_line_ends_count_once(browser: Browser):
     page.add_script_tag(path=SCRIPT)
     assert page.evaluate("SmsText.segment('a\\r\\nb\\rc')")["units"] == segment("a\nb\nc").units == 5
     page.close()
+
+
+def test_a_price_in_the_browser_is_the_portals_to_the_last_place(browser: Browser):
+    units = ["0.099", "0.012345", "1", "0.100000", "999.999999", "0"]
+    cases = [(unit, parts, "AUD") for unit in units for parts in (1, 3, 10)]
+    cases += [("1.000000", parts, "") for parts in (1, 3, 1500)]  # credits, which are whole
+    page = browser.new_page()
+    page.add_script_tag(path=SCRIPT.with_name("sms-price.js"))
+    shown = page.evaluate("cases => cases.map((one) => SmsPrice.total(...one))", cases)
+    page.close()
+    assert shown == [money(Decimal(unit) * parts, currency or CREDITS) for unit, parts, currency in cases]

@@ -1,12 +1,15 @@
 """INBOX: who is listed, what a thread shows, what a reply costs and why it is refused; looking writes nothing."""
 
 import re
+import threading
+import time
 import uuid
 from datetime import timedelta
 from decimal import Decimal
 from html import unescape
 
 import pytest
+from django.db import connection, connections, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -483,6 +486,41 @@ def test_a_conversation_is_given_to_one_of_the_accounts_people_only(
     browser.post(url("conversation-assign", chat), {"user": ""})
     chat.refresh_from_db()
     assert chat.assigned_to is None
+
+
+def test_a_message_that_arrives_while_the_thread_is_marked_read_stays_unread(committed_db, client_member: Member):
+    VirtualNumber.objects.create(number=NUMBER, country="AU")  # nobody's: a lease without its charges is no true book
+    chat = make_conversation(client_member)
+    seen = write(chat)
+    outcome: list[Exception | None] = []
+
+    def read() -> None:
+        try:
+            outcome.append(mark_read(conversation=chat, newest=seen.pk))
+        except Exception as error:
+            outcome.append(error)
+        finally:
+            connections.close_all()
+
+    with transaction.atomic():
+        write(chat, "just arriving")
+        reader = threading.Thread(target=read)
+        reader.start()
+        wait_for_a_waiting_lock()
+    reader.join(30)
+    chat.refresh_from_db()
+    assert (outcome, chat.unread) == ([None], 1)
+
+
+def wait_for_a_waiting_lock() -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone()[0]:
+                return
+        time.sleep(0.02)
+    raise TimeoutError("nobody waits for the conversation")
 
 
 # --- Refreshing ----------------------------------------------------------------------------------------------------
