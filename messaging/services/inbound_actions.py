@@ -28,7 +28,7 @@ from messaging.services.plans import join_by_hash, pin_plans
 
 log = structlog.get_logger(__name__)
 
-TURN = 200  # actions of one account in one transaction
+TURN = 100  # actions of one account in one transaction
 LOCK_SPACE = 0x494E4241  # "INBA": the first key of the advisory locks of accounts' turns
 MAX_ATTEMPTS = 8
 FIRST_RETRY_SECONDS = 15.0  # then 30, 60, …: half an hour in all

@@ -21,7 +21,7 @@ from smpp.text import segment
 from virtual_numbers.models import VirtualNumber
 from virtual_numbers.selectors import senders_of
 
-MOST_BATCHES = 20  # in one turn, which holds the payer's wallet locked
+MOST_BATCHES = 25  # in one turn, which holds the payer's wallet locked
 
 # The bound leaves the newest partitions to search; a reply is sent within minutes of its message.
 _REPLIES = """
