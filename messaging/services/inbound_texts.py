@@ -107,13 +107,15 @@ class Texting:
 
         Raises SendingError as accept_batch does.
         """
-        first = group[0]
+        first, count = group[0], len(group)
+        # Whoever is left out of a group and tried again by hand is in a smaller one, which needs a key of its own.
+        key = f"inbound-action-{first.action.pk}" if count == 1 else f"inbound-actions-{first.action.pk}-{count}"
         batch = accept_batch(
             account=self._account, actor=None, door=Batch.Door.KEYWORD, sender=first.number.number, text=first.text,
             recipients=[one.phone for one in group], message_class=MessageClass.TRANSACTIONAL,
-            idempotency_key=f"inbound-action-{first.action.pk}", confirms_opt_out=first.confirms_opt_out,
+            idempotency_key=key, confirms_opt_out=first.confirms_opt_out,
         )  # fmt: skip
-        if batch.message_count == len(group):
+        if batch.message_count == count:
             return batch, {}
         return batch, dict(Exclusion.objects.filter(batch=batch).values_list("value", "detail"))
 

@@ -88,6 +88,18 @@ def test_equal_replies_of_a_turn_are_one_batch_and_each_phone_gets_each_reply(cl
     assert balance_of(client_member.account).held == D("0.21")
 
 
+def test_who_is_left_out_of_a_batch_of_replies_fails_also_when_it_is_tried_again(number: VirtualNumber):
+    set_number(number, first_reply="Hello")
+    bring("Hi", to=NUMBER, sender="+61291234567")
+    bring("Hi", to=NUMBER)
+    for _ in range(2):
+        do()
+        assert [state for _, _, state in actions()] == ["failed", "done"]
+        assert "This is a fixed line, not a mobile number." in action(state="failed").error
+        assert list(Message.objects.values_list("recipient", flat=True)) == [PHONE]
+        assert retry_actions(InboundAction.objects.values_list("pk", flat=True)) == 1
+
+
 def test_what_is_done_is_not_done_again(client_member: Member, number: VirtualNumber):
     set_number(number, first_reply="Hello", forward_emails=["shop@test.example"])
     bring("Hi", to=NUMBER)
