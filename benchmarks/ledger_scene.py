@@ -62,10 +62,10 @@ def send(scene: Scene, count: int) -> UUID:
         encoding="gsm7", message_count=count, part_count=count, currency=account.currency,
         price=quote.unit_price * count,
     )  # fmt: skip
-    ledger.hold(
+    ledger.hold(ledger.HoldOrder(
         batch_id=batch.pk, account=account, payer=account, amount=batch.price, reference=batch.code, quantity=count,
         actor=None,
-    )  # fmt: skip
+    ))  # fmt: skip
     values: dict[str, Any] = {
         "batch": batch.pk,
         "account": account.pk,

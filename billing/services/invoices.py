@@ -13,7 +13,7 @@ from django.db import transaction
 from accounts.models import Account, User
 from accounts.services import audit
 from billing.exceptions import DuplicateMovement, NotAllowed
-from billing.models import BillingTerms, InvoiceTerms
+from billing.models import BillingTerms, InvoiceTerms, LedgerTransaction
 from billing.services import ledger
 from billing.trial import local_date
 
@@ -139,7 +139,7 @@ def _book_months(account: Account, now: datetime) -> int:
 
 def _book_month(account: Account, amount: Decimal, month: date) -> bool:
     try:
-        ledger.postpaid_topup(account=account, amount=amount, month=month)
+        postpaid_topup(account=account, amount=amount, month=month)
     except DuplicateMovement:  # switched off and on again within a month
         log.info("postpaid.booked_before", account=account.code, month=f"{month:%Y-%m}")
         return False
@@ -153,3 +153,15 @@ def _book_month(account: Account, amount: Decimal, month: date) -> bool:
 def next_month(day: date) -> date:
     """The 1st of the month after ``day``'s."""
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def postpaid_topup(*, account: Account, amount: Decimal, month: date) -> LedgerTransaction:
+    """Add an invoiced account's monthly amount; once per month (its 1st names it). Raises DuplicateMovement."""
+    return ledger.post(
+        kind=ledger.TxKind.POSTPAID, key=f"postpaid:{account.code}:{month:%Y-%m}", currency=account.currency,
+        about=account, description=f"{month:%B %Y}",
+        postings=[
+            ledger.Posting(ledger.platform_account(ledger.Kind.MANUAL, account.currency).pk, -amount),
+            ledger.Posting(ledger.open_account(account, ledger.Kind.WALLET).pk, amount),
+        ],
+    )  # fmt: skip

@@ -7,11 +7,9 @@ movements cannot deadlock; no call leaves the process while they are locked.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
 from decimal import Decimal
-from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from django.db import IntegrityError, connection
@@ -176,68 +174,98 @@ def _insufficient(entries: Entries, spender: int | None) -> BillingError:
 # --- Holds: money set aside for a batch ----------------------------------------------------------------------------
 
 
-# As _POST, with the holds' own rows: a hot wallet is locked for no longer than its last step and the commit.
+# As _POST, with the holds' own rows: a hot wallet is locked for no longer than its last step and the commit. Writes
+# nothing where one of the ledger accounts is missing.
 _HOLD = """
-    WITH shares AS (
-        SELECT owner_id, amount, owner_id <> %(payer)s AS is_subsidy
-        FROM unnest(%(owners)s::bigint[], %(amounts)s::numeric[]) AS s(owner_id, amount)),
-    books AS MATERIALIZED (
-        SELECT a.id, CASE a.kind WHEN 'wallet' THEN -s.amount ELSE s.amount END AS amount
-        FROM shares s JOIN billing_ledgeraccount a ON a.owner_id = s.owner_id AND a.currency = %(currency)s::text
+    WITH asked AS (
+        SELECT * FROM unnest(
+            %(batch_id)s::uuid[], %(account_id)s::bigint[], %(payer_id)s::bigint[], %(currency)s::text[],
+            %(reference)s::text[], %(quantity)s::integer[], %(actor_id)s::bigint[])
+            AS o(batch_id, account_id, payer_id, currency, reference, quantity, actor_id)),
+    share AS (
+        SELECT asked.*, s.owner_id, s.amount, s.owner_id <> asked.payer_id AS is_subsidy
+        FROM unnest(%(batches)s::uuid[], %(owners)s::bigint[], %(amounts)s::numeric[]) AS s(batch_id, owner_id, amount)
+        JOIN asked USING (batch_id)),
+    book AS MATERIALIZED (
+        SELECT s.batch_id, a.id, CASE a.kind WHEN 'wallet' THEN -s.amount ELSE s.amount END AS amount
+        FROM share s JOIN billing_ledgeraccount a ON a.owner_id = s.owner_id AND a.currency = s.currency
             AND a.kind IN ('wallet', CASE WHEN s.is_subsidy THEN 'subsidy' ELSE 'held' END)),
-    opened AS (SELECT FROM books HAVING count(*) = 2 * cardinality(%(owners)s::bigint[])),
+    opened AS (SELECT FROM book HAVING count(*) = 2 * cardinality(%(owners)s::bigint[])),
     made AS (
         INSERT INTO billing_hold
             (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
-        SELECT %(batch)s, %(about)s, owner_id, %(currency)s::text, amount, is_subsidy, 0, 0, now() FROM shares, opened
+        SELECT batch_id, account_id, owner_id, currency, amount, is_subsidy, 0, 0, now() FROM share, opened
         RETURNING id, is_subsidy),
     header AS (
         INSERT INTO billing_ledgertransaction
             (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
-        SELECT 'hold', %(key)s::text, %(currency)s::text, %(about)s, %(reference)s::text, '', %(quantity)s::integer,
-               %(actor)s::bigint
-        FROM opened RETURNING id)
+        SELECT 'hold', 'hold:' || batch_id, currency, account_id, reference, '', quantity, actor_id FROM asked, opened
+        RETURNING id, idempotency_key)
     INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
-    SELECT header.id, books.id, books.amount FROM header, books ORDER BY books.id
-    RETURNING (SELECT id FROM made WHERE NOT is_subsidy)
+    SELECT header.id, book.id, book.amount FROM header JOIN book ON header.idempotency_key = 'hold:' || book.batch_id
+    ORDER BY book.id, header.id RETURNING (SELECT min(id) FROM made WHERE NOT is_subsidy)
 """
 
 
-def hold(
-    *,
-    batch_id: UUID,
-    account: Account,
-    payer: Account,
-    amount: Decimal,
-    reference: str,
-    quantity: int,
-    actor: User | None,
-    currency: str = "",
-    subsidies: Mapping[int, Decimal] = MappingProxyType({}),
-) -> Hold:
-    """Set aside the whole price of a batch in its payer's wallet, and every subsidy of it, or write nothing.
+@dataclass(frozen=True)
+class HoldOrder:
+    """What a batch shall set aside: ``amount`` of the payer's, and every subsidy of it.
 
     ``currency`` is CREDITS where ``amount`` counts credits, else the branch's money. ``subsidies``: what accounts above
     the payer owe of the batch because they sell below their own price (account id -> amount above zero).
-    Raises InsufficientFunds and WalletFrozen for the payer's wallet, SubsidyMissing for one above.
     """
-    if payer.currency != account.currency:
-        raise ValueError("a branch of the tree has one currency")
-    currency = currency or payer.currency
-    if not amount:
-        return Hold.objects.create(batch_id=batch_id, account=account, payer=payer, currency=currency, amount=amount)
-    owners = [payer.pk, *subsidies]
-    values: dict[str, Any] = {
-        "batch": batch_id, "about": account.pk, "payer": payer.pk, "currency": currency, "reference": reference,
-        "owners": owners, "amounts": [amount, *subsidies.values()],
-        "quantity": quantity, "actor": actor.pk if actor else None, "key": f"hold:{batch_id}",
-    }  # fmt: skip
-    made = _hold_at_once(values)
-    if made is None:  # the payer's first hold: its ledger accounts are still to be opened
-        open_books({(pk, kind, currency) for pk in owners for kind in books_of_hold(pk == payer.pk)})
-        made = _hold_at_once(values)
+
+    batch_id: UUID
+    account: Account
+    payer: Account
+    amount: Decimal
+    reference: str
+    quantity: int
+    actor: User | None
+    currency: str = ""
+    subsidies: Mapping[int, Decimal] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        return self.currency or self.payer.currency
+
+    def shares(self) -> list[tuple[int, Decimal]]:
+        """(wallet's owner, amount) of each hold, the payer's first."""
+        return [(self.payer.pk, self.amount), *self.subsidies.items()]
+
+
+def hold(one: HoldOrder) -> Hold:
+    """Set aside the whole price of a batch, or write nothing. Raises as hold_all."""
+    made = hold_all([one])
     names = ["id", "batch_id", "account_id", "payer_id", "currency", "amount"]
-    return Hold.from_db(connection.alias, names, [made, batch_id, account.pk, payer.pk, currency, amount])
+    return Hold.from_db(
+        connection.alias, names, [made, one.batch_id, one.account.pk, one.payer.pk, one.unit, one.amount]
+    )
+
+
+def hold_all(orders: Sequence[HoldOrder]) -> int:
+    """Set aside what all these batches cost, or write nothing; returns the id of one of the payers' holds.
+
+    Each batch has a movement and holds of its own. Raises InsufficientFunds and WalletFrozen for a payer's wallet, and
+    SubsidyMissing for one above it: of several orders this does not tell whose.
+    """
+    if any(one.payer.currency != one.account.currency for one in orders):
+        raise ValueError("a branch of the tree has one currency")
+    free = [one for one in orders if not one.amount]
+    paid = [one for one in orders if one.amount]
+    made = 0
+    for one in free:
+        made = Hold.objects.create(
+            batch_id=one.batch_id, account=one.account, payer=one.payer, currency=one.unit, amount=one.amount
+        ).pk
+    if paid:
+        found = _hold_at_once(paid)
+        if found is None:  # a payer's first hold: its ledger accounts are still to be opened
+            owners = [(owner, one.unit, owner == one.payer.pk) for one in paid for owner, _ in one.shares()]
+            open_books({(pk, kind, unit) for pk, unit, is_payer in owners for kind in books_of_hold(is_payer)})
+            found = _hold_at_once(paid)
+        made = found or made
+    return made
 
 
 def books_of_hold(is_payer: bool) -> tuple[str, str]:
@@ -245,22 +273,35 @@ def books_of_hold(is_payer: bool) -> tuple[str, str]:
     return Kind.WALLET.value, Kind.HELD.value if is_payer else Kind.SUBSIDY.value
 
 
-def _hold_at_once(values: dict[str, Any]) -> int | None:
-    """Holds, header and entries in one statement; returns the payer's hold's id.
+def _hold_at_once(orders: Sequence[HoldOrder]) -> int | None:
+    """Holds, headers and entries in one statement; returns the id of one of the payers' holds.
 
-    None, with nothing written, when a ledger account is missing. Raises as ``hold``.
+    None, with nothing written, when a ledger account is missing. Raises as hold_all.
     """
+    shares = [(one.batch_id, *share) for one in orders for share in one.shares()]
+    batches, owners, amounts = (list(column) for column in zip(*shares, strict=True))
+    values = {
+        "batch_id": [one.batch_id for one in orders], "account_id": [one.account.pk for one in orders],
+        "payer_id": [one.payer.pk for one in orders], "currency": [one.unit for one in orders],
+        "reference": [one.reference for one in orders], "quantity": [one.quantity for one in orders],
+        "actor_id": [one.actor.pk if one.actor else None for one in orders],
+        "batches": batches, "owners": owners, "amounts": amounts,
+    }  # fmt: skip
     try:
         with one_statement():
             rows = fetch_prepared(_HOLD, values)
     except IntegrityError as error:
-        wallet = LedgerAccount.objects.get(owner=values["payer"], kind=Kind.WALLET, currency=values["currency"])
-        spender = wallet.pk if len(values["owners"]) > 1 else None
-        reason = _explain(error, values["key"], [(wallet.pk, -values["amounts"][0])], spender)
+        reason = _explain_hold(error, orders[0])
         if reason is None:
             raise
         raise reason from error
     return int(rows[0][0]) if rows else None
+
+
+def _explain_hold(error: IntegrityError, order: HoldOrder) -> BillingError | None:
+    wallet = LedgerAccount.objects.get(owner=order.payer, kind=Kind.WALLET, currency=order.unit)
+    spender = wallet.pk if order.subsidies else None
+    return _explain(error, f"hold:{order.batch_id}", [(wallet.pk, -order.amount)], spender)
 
 
 _LOCK_HOLDS = """
@@ -338,36 +379,6 @@ def manual_payment(
         description=reason,
         postings=[
             Posting(platform_account(Kind.MANUAL, account.currency).pk, -amount),
-            Posting(open_account(account, Kind.WALLET).pk, amount),
-        ],
-    )  # fmt: skip
-
-
-def postpaid_topup(*, account: Account, amount: Decimal, month: date) -> LedgerTransaction:
-    """Add an invoiced account's monthly amount; once per month (its 1st names it). Raises DuplicateMovement."""
-    return post(
-        kind=TxKind.POSTPAID, key=f"postpaid:{account.code}:{month:%Y-%m}", currency=account.currency, about=account,
-        description=f"{month:%B %Y}",
-        postings=[
-            Posting(platform_account(Kind.MANUAL, account.currency).pk, -amount),
-            Posting(open_account(account, Kind.WALLET).pk, amount),
-        ],
-    )  # fmt: skip
-
-
-def grant_trial(
-    *, account: Account, giver: Account, amount: Decimal, total: Decimal, actor: User | None
-) -> LedgerTransaction:
-    """Give trial credit out of ``giver``'s wallet, the platform's out of its revenue; once per ``total`` given so far.
-
-    Raises DuplicateMovement, InsufficientFunds and WalletFrozen.
-    """
-    source = Kind.REVENUE if giver.is_platform else Kind.WALLET
-    return post(
-        kind=TxKind.TRIAL, key=f"trial:{account.code}:{total:.6f}", currency=account.currency, about=account,
-        actor=actor,
-        postings=[
-            Posting(open_account(giver, source, account.currency).pk, -amount),
             Posting(open_account(account, Kind.WALLET).pk, amount),
         ],
     )  # fmt: skip

@@ -17,7 +17,7 @@ from accounts.models import Account, User
 from accounts.services import audit
 from accounts.services.mail import queue_mail
 from billing.exceptions import InsufficientFunds, NotAllowed, TrialRefused, WalletFrozen
-from billing.models import BillingTerms, TopUp
+from billing.models import BillingTerms, LedgerTransaction, TopUp
 from billing.people import notice_address
 from billing.selectors import balance_of
 from billing.services import ledger
@@ -44,7 +44,7 @@ def grant_trial_credit(*, account: Account, total: Decimal, actor: User | None) 
         raise TrialRefused(f"{given} of trial credit was given already; enter {given} or more.")
     giver = _giver_of(account)
     try:
-        ledger.grant_trial(account=account, giver=giver, amount=missing, total=total, actor=actor)
+        _give(account=account, giver=giver, amount=missing, total=total, actor=actor)
     except InsufficientFunds as error:
         raise TrialRefused(_not_covered(giver, missing)) from error
     except WalletFrozen as error:
@@ -180,3 +180,21 @@ def _locked_on_trial(account: Account) -> BillingTerms:
     if not terms.on_trial:
         raise TrialRefused(f"{account.name} is on no trial any more; reload the page to see its state.")
     return terms
+
+
+def _give(
+    *, account: Account, giver: Account, amount: Decimal, total: Decimal, actor: User | None
+) -> LedgerTransaction:
+    """Give trial credit out of ``giver``'s wallet, the platform's out of its revenue; once per ``total`` given so far.
+
+    Raises DuplicateMovement, InsufficientFunds and WalletFrozen.
+    """
+    source = ledger.Kind.REVENUE if giver.is_platform else ledger.Kind.WALLET
+    return ledger.post(
+        kind=ledger.TxKind.TRIAL, key=f"trial:{account.code}:{total:.6f}", currency=account.currency, about=account,
+        actor=actor,
+        postings=[
+            ledger.Posting(ledger.open_account(giver, source, account.currency).pk, -amount),
+            ledger.Posting(ledger.open_account(account, ledger.Kind.WALLET).pk, amount),
+        ],
+    )  # fmt: skip

@@ -1,24 +1,30 @@
 """Accepting a batch: everything that was promised is written, and its money held, in one transaction, or nothing is."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
+from itertools import groupby
 from typing import Unpack
+from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import InsufficientFunds, SubsidyMissing, TermsChanged, WalletFrozen
+from billing.exceptions import BillingError, InsufficientFunds, SubsidyMissing, TermsChanged, WalletFrozen
 from billing.models import Quote
 from billing.services import ledger
+from billing.services.ledger import HoldOrder
 from billing.services.recharges import RECHARGE
 from billing.wording import money_text
 from contacts.services.opt_outs import hold_still
-from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingNotAllowed
+from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingError, SendingNotAllowed
 from messaging.models import Batch, Message, MessageClass
 from messaging.services.batch_plan import Plan
-from messaging.services.planning import Sending, plan_batch
+from messaging.services.planning import Planner, Sending, plan_batch
 from messaging.wakeups import DISPATCH, wake
 
 _COPY_MESSAGES = (
@@ -58,7 +64,7 @@ def accept_batch(
             hold_still(account)
             plan = plan_batch(account=account, **sending)
             _check_plan(plan, expected_price)
-            return _pay_and_write(plan, actor, door, message_class, idempotency_key)
+            return _pay_and_write(_Order(plan, actor, door, message_class, idempotency_key))
     except IntegrityError as error:
         # Another request with this key came first and has committed: one_batch_a_key waited for it.
         earlier = _find_batch(account, idempotency_key)
@@ -67,10 +73,22 @@ def accept_batch(
         return earlier
 
 
-def _pay_and_write(plan: Plan, actor: User | None, door: str, message_class: int, idempotency_key: str) -> Batch:
+@dataclass(frozen=True)
+class _Order:
+    """A plan that is to become a batch."""
+
+    plan: Plan
+    actor: User | None
+    door: str
+    message_class: int
+    idempotency_key: str
+
+
+def _pay_and_write(order: _Order) -> Batch:
     """Write the batch, or say in the words of this room why its price cannot be held."""
+    plan = order.plan
     try:
-        return _write_batch(plan, actor=actor, door=door, message_class=message_class, idempotency_key=idempotency_key)
+        return _write_batches([order])[0]
     except InsufficientFunds as error:
         raise _not_enough(plan, error.shortfall) from error
     except WalletFrozen as error:
@@ -79,6 +97,85 @@ def _pay_and_write(plan: Plan, actor: User | None, door: str, message_class: int
         raise SendingNotAllowed(STOPPED) from error
     except TermsChanged as error:
         raise PriceChanged(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Single:
+    """A message to one recipient that came through a program's door, with a text of its own."""
+
+    account: Account
+    actor: User | None
+    door: str
+    sender: str
+    text: str
+    recipient: str
+    message_class: int = MessageClass.TRANSACTIONAL
+    idempotency_key: str = ""
+
+
+def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
+    """Accept single messages together: the answer to each is the batch, or the error, that accept_batch would give.
+
+    Each is a batch of its own with a hold of its own. What one of them is refused for touches no other: where the
+    database refuses something (money, or a key that another process used at that moment), halves are tried by
+    themselves, down to the one that it is.
+    """
+    if len(singles) == 1:
+        return [_accept_alone(singles[0])]
+    answers: dict[int, Batch | SendingError] = {}
+    try:
+        with transaction.atomic():
+            _accept_together(singles, answers)
+    except (BillingError, IntegrityError):
+        middle = len(singles) // 2
+        return accept_singles(singles[:middle]) + accept_singles(singles[middle:])
+    return [answers[n] if n in answers else _accept_alone(single) for n, single in enumerate(singles)]
+
+
+def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | SendingError]) -> None:
+    """Fill in the answers; a key that comes twice is answered for its first message only."""
+    numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.pk, item[1].idempotency_key, item[0]))
+    orders: dict[int, _Order] = {}
+    for _, group in groupby(numbered, key=lambda item: item[1].account.pk):
+        mine = list(group)
+        account = mine[0][1].account
+        hold_still(account)
+        planner = Planner(account)
+        planner.look_up(single.recipient for _, single in mine)
+        keys = {single.idempotency_key for _, single in mine} - {""}
+        earlier = {one.idempotency_key: one for one in Batch.objects.filter(account=account, idempotency_key__in=keys)}
+        for n, single in mine:
+            if single.idempotency_key in earlier:
+                answers[n] = earlier[single.idempotency_key]
+            elif single.idempotency_key not in keys and single.idempotency_key:
+                continue  # its first message is among the orders
+            else:
+                keys.discard(single.idempotency_key)
+                _plan_single(planner, n, single, orders, answers)
+    if orders:
+        answers |= dict(zip(orders, _write_batches(list(orders.values())), strict=True))
+
+
+def _plan_single(
+    planner: Planner, n: int, single: Single, orders: dict[int, _Order], answers: dict[int, Batch | SendingError]
+) -> None:
+    try:
+        plan = planner.plan(sender=single.sender, text=single.text, recipients=[single.recipient])
+        _check_plan(plan, None)
+    except SendingError as error:
+        answers[n] = error
+    else:
+        orders[n] = _Order(plan, single.actor, single.door, single.message_class, single.idempotency_key)
+
+
+def _accept_alone(single: Single) -> Batch | SendingError:
+    try:
+        return accept_batch(
+            account=single.account, actor=single.actor, door=single.door, sender=single.sender, text=single.text,
+            recipients=[single.recipient], message_class=single.message_class, idempotency_key=single.idempotency_key,
+        )  # fmt: skip
+    except SendingError as error:
+        return error
 
 
 def _find_batch(account: Account, idempotency_key: str) -> Batch | None:
@@ -126,48 +223,84 @@ def _frozen(plan: Plan, error: WalletFrozen) -> SendingNotAllowed:
 
 
 @transaction.atomic
-def _write_batch(plan: Plan, *, actor: User | None, door: str, message_class: int, idempotency_key: str) -> Batch:
-    now = timezone.now()
+def _write_batches(orders: list[_Order]) -> list[Batch]:
+    """Write these batches and hold their prices, all or nothing; in the order of their accounts and keys."""
     # First of all: a second request with the same key waits here until this one has ended.
-    batch = Batch.objects.create(
-        account=plan.account, payer=plan.payer, created_by=actor, door=door, state=Batch.State.ACCEPTED,
-        sender=plan.sender, text=plan.text, encoding=plan.encoding, message_class=message_class,
-        idempotency_key=idempotency_key, message_count=plan.message_count, excluded_count=len(plan.exclusions),
+    now = timezone.now()
+    batches = Batch.objects.bulk_create(
+        _batch_of(order, identifier, now) for order, identifier in zip(orders, _new_ids(len(orders)), strict=True)
+    )
+    written = list(zip(batches, [order.plan for order in orders], strict=True))
+    quotes = _save_quotes([order.plan for order in orders])
+    _copy_messages(written, quotes)
+    _copy_exclusions(written)
+    deeds = [(order.plan.account, order.actor, one.code) for order, one in zip(orders, batches, strict=True)]
+    audit.record_all("batch.accepted", deeds)
+    ledger.hold_all([
+        HoldOrder(
+            batch_id=one.pk, account=plan.account, payer=plan.payer, amount=plan.total, reference=one.code,
+            quantity=plan.message_count, actor=one.created_by, currency=plan.currency, subsidies=plan.subsidies,
+        )
+        for one, plan in written
+    ])  # fmt: skip
+    for prices in {id(plan.prices): plan.prices for _, plan in written}.values():
+        prices.check_payer()
+        if prices.payer_terms.pays_by_card:
+            transaction.on_commit(partial(wake, RECHARGE, prices.payer.pk))
+    for route_id in sorted({recipient.route_id for _, plan in written for recipient in plan.recipients}):
+        transaction.on_commit(partial(wake, DISPATCH, route_id))
+    return batches
+
+
+def _new_ids(count: int) -> list[UUID]:
+    """The database's own, which lie before those of the messages; bulk_create does not bring them back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT uuidv7() FROM generate_series(1, %s)", [count])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _batch_of(order: _Order, identifier: UUID, now: datetime) -> Batch:
+    plan = order.plan
+    return Batch(
+        id=identifier,
+        account=plan.account, payer=plan.payer, created_by=order.actor, door=order.door, state=Batch.State.ACCEPTED,
+        sender=plan.sender, text=plan.text, encoding=plan.encoding, message_class=order.message_class,
+        idempotency_key=order.idempotency_key, message_count=plan.message_count, excluded_count=len(plan.exclusions),
         part_count=plan.part_count, currency=plan.currency, price=plan.total, created_at=now, accepted_at=now,
     )  # fmt: skip
-    # In one order for everybody: two batches of an account that save the same new quotes must not wait for each other.
-    prices = {recipient.price.prefix: recipient.price for recipient in plan.recipients}
-    quotes = plan.prices.save_quotes([prices[prefix] for prefix in sorted(prices)])
-    _copy_messages(batch, plan, quotes)
-    _copy_exclusions(batch, plan)
-    audit.record(account=plan.account, actor=actor, action="batch.accepted", subject=batch.code)
-    ledger.hold(
-        batch_id=batch.pk, account=plan.account, payer=plan.payer, amount=plan.total, reference=batch.code,
-        quantity=plan.message_count, actor=actor, currency=plan.currency, subsidies=plan.subsidies,
-    )  # fmt: skip
-    plan.prices.check_payer()
-    if plan.prices.payer_terms.pays_by_card:
-        transaction.on_commit(partial(wake, RECHARGE, plan.payer.pk))
-    for route_id in sorted({recipient.route_id for recipient in plan.recipients}):
-        transaction.on_commit(partial(wake, DISPATCH, route_id))
-    return batch
 
 
-def _copy_messages(batch: Batch, plan: Plan, quotes: dict[str, Quote]) -> None:
+_Quotes = dict[tuple[int, str], Quote]  # (who sends, prefix) -> the stored price
+
+
+def _save_quotes(plans: list[Plan]) -> _Quotes:
+    found: _Quotes = {}
+    for prices in {id(plan.prices): plan.prices for plan in plans}.values():
+        mine = {one.price.prefix: one.price for plan in plans if plan.prices is prices for one in plan.recipients}
+        # In one order for everybody: two batches of an account that save the same new quotes must not wait for each
+        # other.
+        quotes = prices.save_quotes([mine[prefix] for prefix in sorted(mine)])
+        found |= {(prices.account.pk, prefix): quote for prefix, quote in quotes.items()}
+    return found
+
+
+def _copy_messages(batches: list[tuple[Batch, Plan]], quotes: _Quotes) -> None:
     """Write all messages with COPY; ids are made by the database, in the order of the recipients."""
-    before = (batch.pk, batch.account_id, batch.payer_id)
-    after = (batch.message_class, 0, Message.State.QUEUED.value)
-    priced: dict[tuple[str, int], tuple[int, Decimal, Decimal | None]] = {}
+    priced: dict[tuple[int, str, int], tuple[int, Decimal, Decimal | None]] = {}
     with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
-        for recipient in plan.recipients:
-            prefix, parts = recipient.price.prefix, recipient.parts
-            if (prefix, parts) not in priced:
-                priced[prefix, parts] = _price_of(quotes[prefix], parts)
-            quote_id, price, display = priced[prefix, parts]
-            copy.write_row((
-                *before, recipient.route_id, quote_id, recipient.number, batch.sender, parts, price, display,
-                recipient.text, *after,
-            ))  # fmt: skip
+        for batch, plan in batches:
+            sender = batch.account_id
+            before = (batch.pk, sender, batch.payer_id)
+            after = (batch.message_class, 0, Message.State.QUEUED.value)
+            for recipient in plan.recipients:
+                prefix, parts = recipient.price.prefix, recipient.parts
+                if (sender, prefix, parts) not in priced:
+                    priced[sender, prefix, parts] = _price_of(quotes[sender, prefix], parts)
+                quote_id, price, display = priced[sender, prefix, parts]
+                copy.write_row((
+                    *before, recipient.route_id, quote_id, recipient.number, batch.sender, parts, price, display,
+                    recipient.text, *after,
+                ))  # fmt: skip
 
 
 def _price_of(quote: Quote, parts: int) -> tuple[int, Decimal, Decimal | None]:
@@ -176,9 +309,10 @@ def _price_of(quote: Quote, parts: int) -> tuple[int, Decimal, Decimal | None]:
     return quote.pk, quote.unit_price * parts, display
 
 
-def _copy_exclusions(batch: Batch, plan: Plan) -> None:
-    if not plan.exclusions:
+def _copy_exclusions(batches: list[tuple[Batch, Plan]]) -> None:
+    rows = [(batch.pk, row.value, row.reason, row.detail) for batch, plan in batches for row in plan.exclusions]
+    if not rows:
         return
     with connection.cursor() as cursor, cursor.copy(_COPY_EXCLUSIONS) as copy:
-        for row in plan.exclusions:
-            copy.write_row((batch.pk, row.value, row.reason, row.detail))
+        for row in rows:
+            copy.write_row(row)

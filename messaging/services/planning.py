@@ -1,9 +1,10 @@
 """What sending a text would do and cost, without doing it: the preview and the first half of accepting a batch."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from functools import cached_property
+from typing import NotRequired, TypedDict, Unpack
 
 from django.conf import settings
 
@@ -35,6 +36,7 @@ __all__ = [
     "Plan",
     "PlannedExclusion",
     "PlannedRecipient",
+    "Planner",
     "Sending",
     "check_sender",
     "check_text",
@@ -63,46 +65,99 @@ class Sending(TypedDict):
     confirms_opt_out: NotRequired[bool]
 
 
-def plan_batch(
-    *,
-    account: Account,
-    sender: str,
-    text: str,
-    recipients: list[str],
-    lists: Collection[ContactList] = (),
-    merges: bool = False,
-    limit: int | None = None,
-    confirms_opt_out: bool = False,
-) -> Plan:
-    """Validate, normalise, filter, render, segment, route and price; writes nothing.
+def plan_batch(*, account: Account, **sending: Unpack[Sending]) -> Plan:
+    """Plan one batch of the account; as Planner.plan."""
+    return Planner(account).plan(**sending)
 
-    ``recipients`` are numbers as typed (see split_recipients), local ones read for the account's country; to them
-    come the members of the account's ``lists``. With ``merges`` the text's merge fields become each contact's values;
-    without, braces are text. ``limit`` is the most that one batch may have (MAX_WEB_RECIPIENTS when None).
-    ``confirms_opt_out`` is for the one text that tells a phone that it is opted out: opt-outs do not keep it from being
-    sent. A plan may have no recipient left.
 
-    Raises SendingError: AccountSuspended, BadSender, BadText, TextTooLong, NothingToSend (none was given),
-    TooManyRecipients, SendingNotAllowed, TrialExpired.
-    """
-    values = _gather(account, recipients, lists, settings.MAX_WEB_RECIPIENTS if limit is None else limit)
-    check_active(account)
-    sender, text = check_sender(sender, account.country), check_text(text, merges=merges)
-    try:
-        prices = PriceList(account)
-    except NotAllowed as error:
-        raise SendingNotAllowed(str(error)) from error
-    check_trial(account, prices)
-    texts = Texts(account, text, merges=merges)
-    sorter = _Sorter(account, prices, load_routes(), texts, heeds_opt_outs=not confirms_opt_out)
-    sorter.sort(values)
-    example = (sorter.recipients[0].text if sorter.recipients else None) or text
-    segments = segment(example)
-    return Plan(
-        account=account, payer=prices.payer, prices=prices, shows_money=shows_money(account), sender=sender, text=text,
-        example=example, segments=segments, encodings=frozenset(sorter.encodings or {segments.encoding}),
-        recipients=sorter.recipients, exclusions=sorter.exclusions,
-    )  # fmt: skip
+class Planner:
+    """Plans batches of one account at one moment: what they share is looked up once."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._numbers: dict[str, str | NotMobile] = {}
+        self._opted_out: dict[str, bool] = {}
+
+    def look_up(self, recipients: Iterable[str]) -> None:
+        """Read numbers as typed and look all their opt-outs up at once, ahead of the plans that have them."""
+        numbers = {number for value in recipients if isinstance(number := self._read(value), str)}
+        self._are_opted_out(numbers)
+
+    def plan(
+        self,
+        *,
+        sender: str,
+        text: str,
+        recipients: list[str],
+        lists: Collection[ContactList] = (),
+        merges: bool = False,
+        limit: int | None = None,
+        confirms_opt_out: bool = False,
+    ) -> Plan:
+        """Validate, normalise, filter, render, segment, route and price; writes nothing.
+
+        ``recipients`` are numbers as typed (see split_recipients), local ones read for the account's country; to them
+        come the members of the account's ``lists``. With ``merges`` the text's merge fields become each contact's
+        values; without, braces are text. ``limit`` is the most that one batch may have (MAX_WEB_RECIPIENTS when None).
+        ``confirms_opt_out`` is for the one text that tells a phone that it is opted out: opt-outs do not keep it from
+        being sent. A plan may have no recipient left.
+
+        Raises SendingError: AccountSuspended, BadSender, BadText, TextTooLong, NothingToSend (none was given),
+        TooManyRecipients, SendingNotAllowed, TrialExpired.
+        """
+        account = self._account
+        values = _gather(account, recipients, lists, settings.MAX_WEB_RECIPIENTS if limit is None else limit)
+        self._check_active()
+        sender, text = check_sender(sender, account.country), check_text(text, merges=merges)
+        prices = self._prices
+        check_trial(account, prices)
+        texts = Texts(account, text, merges=merges)
+        sorter = _Sorter(prices, self._routes, texts)
+        read = [(value, self._read(value)) for value in values]
+        numbers = [number for _, number in read if isinstance(number, str)]
+        sorter.sort(read, set() if confirms_opt_out else self._are_opted_out(numbers))
+        example = (sorter.recipients[0].text if sorter.recipients else None) or text
+        segments = segment(example)
+        return Plan(
+            account=account, payer=prices.payer, prices=prices, shows_money=self._shows_money, sender=sender, text=text,
+            example=example, segments=segments, encodings=frozenset(sorter.encodings or {segments.encoding}),
+            recipients=sorter.recipients, exclusions=sorter.exclusions,
+        )  # fmt: skip
+
+    def _read(self, value: str) -> "str | NotMobile":
+        if value not in self._numbers:
+            self._numbers[value] = read_mobile(value, self._account.country)
+        return self._numbers[value]
+
+    def _are_opted_out(self, numbers: Collection[str]) -> set[str]:
+        unknown = [number for number in numbers if number not in self._opted_out]
+        if unknown:
+            found = opted_out_among(self._account, unknown)
+            self._opted_out |= {number: number in found for number in unknown}
+        return {number for number in numbers if self._opted_out[number]}
+
+    def _check_active(self) -> None:
+        if not self._is_active:
+            check_active(self._account)
+
+    @cached_property
+    def _is_active(self) -> bool:
+        return suspended_in_line(self._account) is None
+
+    @cached_property
+    def _prices(self) -> PriceList:
+        try:
+            return PriceList(self._account)
+        except NotAllowed as error:
+            raise SendingNotAllowed(str(error)) from error
+
+    @cached_property
+    def _routes(self) -> dict[str, int]:
+        return load_routes()
+
+    @cached_property
+    def _shows_money(self) -> bool:
+        return shows_money(self._account)
 
 
 def _gather(account: Account, recipients: list[str], lists: Collection[ContactList], limit: int) -> list[str]:
@@ -170,47 +225,30 @@ def load_routes() -> dict[str, int]:
 class _Sorter:
     """Sorts recipients into those that get the message and those that do not."""
 
-    def __init__(
-        self, account: Account, prices: PriceList, routes: dict[str, int], texts: Texts, *, heeds_opt_outs: bool
-    ) -> None:
+    def __init__(self, prices: PriceList, routes: dict[str, int], texts: Texts) -> None:
         self.recipients: list[PlannedRecipient] = []
         self.exclusions: list[PlannedExclusion] = []
         self.encodings: set[str] = set()
-        self._account = account
         self._prices = prices
         self._routes = routes
         self._texts = texts
-        self._heeds_opt_outs = heeds_opt_outs
         self._route_lengths = sorted({len(prefix) for prefix in routes}, reverse=True)
 
-    def sort(self, values: list[str]) -> None:
-        """Sort the values, as typed, once: opt-outs and contacts are looked up for all of them together."""
-        found = self._read(values)
-        numbers = [number for _, number in found if isinstance(number, str)]
-        opted_out = opted_out_among(self._account, numbers) if self._heeds_opt_outs else set()
-        self._texts.load(numbers)
-        for value, number in found:
-            if isinstance(number, _Refusal):
-                self._exclude(value, number)
+    def sort(self, values: "list[tuple[str, str | NotMobile]]", opted_out: set[str]) -> None:
+        """Sort the values, as typed, each with its number or why it is none."""
+        self._texts.load([number for _, number in values if isinstance(number, str)])
+        seen: set[str] = set()
+        for value, number in values:
+            if isinstance(number, NotMobile):
+                self._exclude(value, _Refusal(Reason.INVALID, number.detail))
+            elif number in seen:
+                self._exclude(value, _Refusal(Reason.DUPLICATE, f"{number} is in the list already."))
             elif number in opted_out:
                 self._exclude(value, _Refusal(Reason.OPTED_OUT, "This person has opted out of your messages."))
             else:
                 self._place(value, number)
-
-    def _read(self, values: list[str]) -> "list[tuple[str, str | _Refusal]]":
-        """Each value with its number, or why it is none or is not the first of its kind."""
-        found: list[tuple[str, str | _Refusal]] = []
-        seen: set[str] = set()
-        for value in values:
-            number = read_mobile(value, self._account.country)
-            if isinstance(number, NotMobile):
-                found.append((value, _Refusal(Reason.INVALID, number.detail)))
-            elif number in seen:
-                found.append((value, _Refusal(Reason.DUPLICATE, f"{number} is in the list already.")))
-            else:
+            if isinstance(number, str):
                 seen.add(number)
-                found.append((value, number))
-        return found
 
     def _place(self, value: str, number: str) -> None:
         try:

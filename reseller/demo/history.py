@@ -139,10 +139,10 @@ def _move_money(sales: list[_Sale], people: dict[str, Person], now: datetime) ->
         today = list(group)
         for sale in today:
             purses[sale.batch.payer_id].spend(sale.total, sale.plan.at)
-            ledger.hold(
+            ledger.hold(ledger.HoldOrder(
                 batch_id=sale.batch.id, account=sale.batch.account, payer=sale.batch.payer, amount=sale.total,
                 reference=sale.batch.code, quantity=len(sale.prices), actor=sale.batch.created_by,
-            )  # fmt: skip
+            ))  # fmt: skip
         settlements = [_settlement(sale) for sale in today]
         settled = settle(key=f"demo:{day}", settlements=settlements)
         for sale, settlement in zip(today, settlements, strict=True):

@@ -28,10 +28,10 @@ def is_frozen(member: Member) -> bool:
 
 
 def spend(member: Member, batch: str = "0192f000-0000-7000-8000-000000000001") -> None:
-    ledger.hold(
+    ledger.hold(ledger.HoldOrder(
         batch_id=UUID(batch), account=member.account, payer=member.account, amount=D(1), reference="B", quantity=1,
         actor=None,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def kinds() -> list[str]:

@@ -15,10 +15,10 @@ D = Decimal
 
 
 def make_hold(sender, payer, amount, **settled):
-    return ledger.hold(
+    return ledger.hold(ledger.HoldOrder(
         batch_id=uuid4(), account=sender.account, payer=payer.account, amount=D(amount), reference="B", quantity=1,
         actor=None,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def test_a_hold_moves_money_from_available_to_held(client_member):

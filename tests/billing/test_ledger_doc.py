@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Account
 from billing.models import BillingTerms, LedgerTransaction, TopUp
 from billing.selectors import balance_of, credits_of
-from billing.services import card_movements, ledger, topups
+from billing.services import card_movements, invoices, ledger, topups
 from billing.services.credits import take_back_credits, transfer_credits
 from billing.services.topup_limits import room_of
 from billing.services.trials import grant_trial_credit
@@ -146,7 +146,7 @@ def invoice(reseller: Member) -> Member:
     fund(reseller, "-100", key="empty")
     ledger.set_credit_limits(account=reseller.account, credit=D(50), overdraft=D(25))
     send(reseller, refused=0, count=500)
-    ledger.postpaid_topup(account=reseller.account, amount=D(40), month=date(2026, 12, 1))
+    invoices.postpaid_topup(account=reseller.account, amount=D(40), month=date(2026, 12, 1))
     fund(reseller, "30")
     fund(reseller, "-5")
     assert available(reseller) == D(90)

@@ -95,16 +95,16 @@ def test_canary_without_the_floor_a_check_before_the_hold_lets_more_than_ten_thr
 ) -> None:
     """The peers' way: look at the balance, then take. Fifty looks come before the first taking."""
     as_owner("ALTER TABLE billing_ledgeraccount DROP CONSTRAINT wallet_floor")
-    real = ledger.hold
+    real = ledger.hold_all
 
-    def look_then_hold(**arguments: Any) -> Any:
-        if balance_of(arguments["payer"]).available < arguments["amount"]:
+    def look_then_hold(orders: list[ledger.HoldOrder]) -> Any:
+        if balance_of(orders[0].payer).available < orders[0].amount:
             raise ledger.InsufficientFunds("no", D(1))
         looked.wait(timeout=30)
-        return real(**arguments)
+        return real(orders)
 
     looked = threading.Barrier(50)
-    monkeypatch.setattr(ledger, "hold", look_then_hold)
+    monkeypatch.setattr(ledger, "hold_all", look_then_hold)
     assert send_fifty(covers_ten, run_together) == {"Batch": 50}
     assert balance_of(covers_ten.account).available == D(-56)
 
@@ -165,7 +165,7 @@ def meet_before_paying(monkeypatch: pytest.MonkeyPatch, looks_at: Member | None 
 
         return arrive
 
-    monkeypatch.setattr(ledger, "hold", meets(ledger.hold))
+    monkeypatch.setattr(ledger, "hold_all", meets(ledger.hold_all))
     monkeypatch.setattr(movements, "lock_credits", meets(movements.lock_credits))
 
 

@@ -25,10 +25,10 @@ def today() -> Period:
 def send(client: Member, reseller: Member, *, price: str, captured: str, margin: str) -> None:
     """A batch of three: held, partly sent, the rest given back."""
     batch = uuid4()
-    ledger.hold(
+    ledger.hold(ledger.HoldOrder(
         batch_id=batch, account=client.account, payer=client.account, amount=D(price), reference="BATCH1",
         quantity=3, actor=client.user,
-    )  # fmt: skip
+    ))  # fmt: skip
     settlement = Settlement(
         batch_id=batch, payer_id=client.account.pk, reference="BATCH1", captured=D(captured), captured_count=2,
         released=D(price) - D(captured), released_count=1,

@@ -40,10 +40,10 @@ def earn(payer: Account, captured: str, earnings: dict[Account, str]) -> None:
     """Capture an amount from the payer's wallet, of which each account above it earns its part."""
     number = next(_numbers)
     batch_id = uuid.UUID(int=number)
-    ledger.hold(
+    ledger.hold(ledger.HoldOrder(
         batch_id=batch_id, account=payer, payer=payer, amount=Decimal(captured), reference=f"B{number}", quantity=1,
         actor=None,
-    )  # fmt: skip
+    ))  # fmt: skip
     settlement = Settlement(
         batch_id=batch_id, payer_id=payer.pk, reference=f"B{number}", captured=Decimal(captured), captured_count=1,
         earnings=defaultdict(Decimal, {owner.pk: Decimal(amount) for owner, amount in earnings.items()}),

@@ -122,16 +122,16 @@ def test_an_opt_out_committed_before_a_batch_is_never_sent_to(
 ):
     """The opt-out comes after the plan has read the opt-outs and before the batch commits: it must wait for it."""
     planned, committed = threading.Event(), []
-    write = acceptance._write_batch
+    write = acceptance._write_batches
 
-    def slow(found, **more):
+    def slow(orders):
         planned.set()
         _wait_until(lambda: committed or _is_anyone_waiting())
-        batch = write(found, **more)
+        batches = write(orders)
         committed.append("batch")
-        return batch
+        return batches
 
-    monkeypatch.setattr(acceptance, "_write_batch", slow)
+    monkeypatch.setattr(acceptance, "_write_batches", slow)
     if not holds_still:
         monkeypatch.setattr(acceptance, "hold_still", lambda account: None)
 

@@ -4,11 +4,12 @@ from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.utils import timezone
 
 from billing.models import BillingTerms, Hold, LedgerAccount, LedgerTransaction
 from billing.selectors import balance_of
-from messaging.models import Message
+from messaging.models import Batch, Message
 from messaging.services import settling
 from messaging.services.cancelling import cancel_batch
 from messaging.services.settling import settle_chunk, settle_waiting
@@ -145,3 +146,25 @@ def test_free_messages_settle_without_a_movement(client_member: Member):
     assert settle_waiting(100) == 2
     assert not LedgerTransaction.objects.filter(kind="capture").exists()
     assert not Message.objects.filter(settled_at=None).exists()
+
+
+def test_who_pays_from_a_wallet_does_not_wait_while_its_messages_are_stamped(
+    committed_db, client_member, run_together, monkeypatch
+):
+    accept(client_member, numbers(1))
+    end("sent", True)
+    real, meanwhile = settling._stamp, []
+
+    def pay() -> Batch:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        return accept(client_member, numbers(1, first=50))
+
+    def stamp(*arguments):
+        real(*arguments)
+        meanwhile.extend(run_together(1, lambda _: pay()))
+
+    monkeypatch.setattr(settling, "_stamp", stamp)
+    assert settle_chunk() == 1
+    assert [type(outcome) for outcome in meanwhile] == [Batch]
+    call_command("verify_ledger")

@@ -1,0 +1,142 @@
+"""Single messages accepted together: each answer is what accept_batch alone would give."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.services.accounts import suspend_account
+from billing.models import Hold, LedgerTransaction
+from billing.selectors import balance_of
+from messaging.exceptions import (
+    BadSender,
+    BadText,
+    NotEnoughMoney,
+    NothingToSend,
+    SendingError,
+    SendingNotAllowed,
+)
+from messaging.models import Batch, Message
+from messaging.services import acceptance
+from messaging.services.acceptance import Single, accept_batch, accept_singles
+from tests.cast import Member, fund, make_client
+
+D = Decimal
+RunTogether = Callable[[int, Callable[[int], Any]], list[Any]]
+
+
+def single(member: Member, recipient: str = "0412345678", text: str = "Hello", **more: Any) -> Single:
+    values = {"sender": "Shop", "door": "rest"} | more
+    return Single(account=member.account, actor=member.user, text=text, recipient=recipient, **values)
+
+
+def kinds(answers: list[Batch | SendingError]) -> list[str]:
+    return [type(answer).__name__ for answer in answers]
+
+
+def test_each_message_is_a_batch_with_a_hold_and_a_movement_of_its_own(
+    committed_db: object, client_member: Member, billed_member: Member, reseller: Member
+) -> None:
+    singles = [
+        single(client_member), single(billed_member), single(client_member, "+61491570156", "a" * 161),
+    ]  # fmt: skip
+    batches = [one for one in accept_singles(singles) if isinstance(one, Batch)]
+
+    assert [(one.account, one.payer, one.price, one.part_count, one.sender) for one in batches] == [
+        (client_member.account, client_member.account, D("0.07"), 1, "Shop"),
+        (billed_member.account, reseller.account, D("0.05"), 1, "Shop"),
+        (client_member.account, client_member.account, D("0.20"), 2, "Shop"),
+    ]
+    for one in batches:
+        message = Message.objects.get(batch=one)
+        assert (message.price, message.payer, message.state) == (one.price, one.payer, "queued")
+        assert Hold.objects.get(batch_id=one.pk).amount == one.price
+        movement = LedgerTransaction.objects.get(idempotency_key=f"hold:{one.pk}")
+        assert (movement.reference, movement.quantity, movement.about) == (one.code, 1, one.account)
+    assert (balance_of(client_member.account).held, balance_of(reseller.account).held) == (D("0.27"), D("0.05"))
+    call_command("verify_ledger")
+
+
+def test_what_one_is_refused_for_touches_no_other(client_member: Member, reseller: Member) -> None:
+    suspended = make_client(reseller, "Suspended")
+    suspend_account(account=suspended.account, actor=reseller.user)
+    singles = [
+        single(client_member), single(client_member, "nobody"), single(client_member, text=" "),
+        single(client_member, sender="Much too long a name"), single(suspended), single(client_member, "0412345679"),
+    ]  # fmt: skip
+    answers = accept_singles(singles)
+
+    assert kinds(answers) == ["Batch", "NothingToSend", "BadText", "BadSender", "AccountSuspended", "Batch"]
+    assert Batch.objects.count() == 2
+    assert balance_of(client_member.account).held == D("0.14")
+
+
+def test_the_answers_are_those_of_accept_batch(client_member: Member) -> None:
+    """Word for word, whatever is wrong."""
+    wrong = [single(client_member, "nobody"), single(client_member, text=""), single(client_member, sender="?")]
+    for answer, one in zip(accept_singles(wrong), wrong, strict=True):
+        with pytest.raises((NothingToSend, BadText, BadSender)) as alone:
+            accept_batch(
+                account=one.account, actor=one.actor, door=one.door, sender=one.sender, text=one.text,
+                recipients=[one.recipient],
+            )  # fmt: skip
+        assert str(answer) == str(alone.value)
+
+
+def test_a_wallet_pays_as_many_as_it_covers_and_others_are_accepted(client_member: Member, reseller: Member) -> None:
+    poor = make_client(reseller, "Poor")
+    fund(poor, "0.15")
+    answers = accept_singles(
+        [single(poor), single(client_member), single(poor, "0412345679"), single(poor, "0412345670")]
+    )
+
+    assert kinds(answers) == ["Batch", "Batch", "Batch", "NotEnoughMoney"]
+    assert isinstance(answers[3], NotEnoughMoney)
+    assert answers[3].shortfall == D("0.06")
+    assert (balance_of(poor.account).available, balance_of(poor.account).held) == (D("0.01"), D("0.14"))
+
+
+def test_a_frozen_wallet_stops_its_own_messages_only(client_member: Member, reseller: Member) -> None:
+    frozen = make_client(reseller, "Frozen")
+    fund(frozen, "1")
+    acceptance.ledger.set_frozen(frozen.account, lambda: True)
+    answers = accept_singles([single(frozen), single(client_member)])
+
+    assert isinstance(answers[0], SendingNotAllowed)
+    assert isinstance(answers[1], Batch)
+
+
+def test_a_key_is_used_once_in_a_group_and_after_it(client_member: Member) -> None:
+    keyed = single(client_member, idempotency_key="k1")
+    first, again, other = accept_singles([keyed, keyed, single(client_member)])
+    (later,) = accept_singles([keyed])
+    both = accept_singles([keyed, single(client_member, idempotency_key="k2")])
+
+    assert first == again == later == both[0]
+    assert len({first, other, both[1]}) == 3
+    assert balance_of(client_member.account).held == D("0.21")
+
+
+def test_two_groups_with_the_same_keys_at_once_make_each_batch_once(
+    committed_db: object, client_member: Member, run_together: RunTogether
+) -> None:
+    singles = [single(client_member, f"04123456{n}", idempotency_key=f"k{n}") for n in range(10, 20)]
+    forth, back = run_together(2, lambda index: accept_singles(singles[:: -1 if index else 1]))
+
+    assert [one.pk for one in forth] == [one.pk for one in reversed(back)]
+    assert Batch.objects.count() == 10
+    assert balance_of(client_member.account).held == D("0.70")
+    call_command("verify_ledger")
+
+
+def test_a_group_asks_the_database_as_often_as_a_pair(client_member: Member) -> None:
+    counts = []
+    for size in (2, 2, 40):  # the first time opens ledger accounts and stores the quote
+        with CaptureQueriesContext(connection) as queries:
+            accept_singles([single(client_member, f"04123456{n}") for n in range(10, 10 + size)])
+        counts.append(len(queries))
+    assert counts[1] == counts[2]
