@@ -48,3 +48,17 @@ def check_mail_leaves_the_house(app_configs: Any, **kwargs: Any) -> list[CheckMe
             id="reseller.W001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def check_webhooks_stay_outside(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Customers choose where inbound messages are posted to; none of it may be a server of the operator's own network."""
+    if not settings.LOCAL_WEBHOOKS:
+        return []
+    return [
+        Error(
+            "LOCAL_WEBHOOKS is on: customers could have the portal post to servers of your own network.",
+            hint="Leave LOCAL_WEBHOOKS off in production.",
+            id="reseller.E003",
+        )
+    ]
