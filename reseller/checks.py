@@ -52,7 +52,7 @@ def check_mail_leaves_the_house(app_configs: Any, **kwargs: Any) -> list[CheckMe
 
 @register(Tags.security, deploy=True)
 def check_webhooks_stay_outside(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Customers choose where inbound messages are posted to; none of it may be a server of the operator's own network."""
+    """Customers choose where inbound messages are posted to: never a server of the operator's own network."""
     if not settings.LOCAL_WEBHOOKS:
         return []
     return [
