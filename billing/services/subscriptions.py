@@ -24,6 +24,7 @@ from billing.exceptions import (
 )
 from billing.forecasts import Due as Due
 from billing.forecasts import forecast as forecast
+from billing.forecasts import spendable
 from billing.models import Subscription
 from billing.months import month_after
 from billing.selectors import balance_of
@@ -261,7 +262,8 @@ def _pay_what_is_due(subscription: Subscription, today: date, run: _Run) -> bool
         if _stood_still(subscription, today):
             _skip_month(subscription, price)
             continue
-        if trial_is_over(Line(subscription.account).payer_terms, run.now):
+        # Looked at before it is tried: who has no money for days would otherwise fail in the database every minute.
+        if price.net > 0 and spendable(price.payer, run.now) < price.net:
             break
         try:
             with transaction.atomic():

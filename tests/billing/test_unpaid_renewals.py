@@ -10,7 +10,7 @@ from accounts.models import AuditEntry, OutgoingMail
 from accounts.services.accounts import suspend_account
 from billing.forecasts import forecast
 from billing.models import BillingTerms, NoticeTerms, Subscription
-from billing.services import ledger
+from billing.services import card_movements, ledger
 from billing.services.renewal_notices import send_renewal_notices
 from billing.services.subscriptions import Counts
 from billing.tasks import send_renewal_notices as notices_task
@@ -342,3 +342,13 @@ def test_a_long_forecast_asks_the_database_no_more_than_a_short_one(
         lease_number(reseller, make_number(f"+6148000010{number:02}", monthly="1"), now=at("2027-01-10"))
     with django_assert_max_num_queries(9):
         assert len(forecast(reseller.account, now=at("2027-01-10"))) == 40
+
+
+def test_what_costs_nothing_renews_whatever_the_wallet_has(client_member: Member, lease: Lease) -> None:
+    set_margin(client_member, "0")
+    free = lease_number(client_member, make_number("+61480000002", monthly="0"), now=at("2027-01-10"))
+    card_movements.card_dispute(account=client_member.account, amount=D(50), dispute_id="dp_1", topup_code="T")
+    ledger.set_frozen(client_member.account, lambda: True)
+    assert renew(at("2027-02-10")) == Counts(months=1, grace=1)
+    free.subscription.refresh_from_db()
+    assert free.subscription.state == "active"
