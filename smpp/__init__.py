@@ -9,6 +9,7 @@
 | `smpp.client` | `ClientSession`, a bound session to a carrier |
 | `smpp.server` | `SmppServer`, to which clients bind |
 | `smpp.simulator` | a carrier for development and tests; its journal (`smpp.journal`) survives being killed |
+| `smpp.phones`, `smpp.texting`, `smpp.control` | its phones: what they show, what they text, and the port to ask them by |
 
 Two promises hold this layer together. A request ends as an answer, as `NotSent` (it was certainly not written: send it
 again) or as `AnswerLost` (it may have been: never send it again blindly). And what a carrier delivers is acknowledged

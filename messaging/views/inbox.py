@@ -22,6 +22,7 @@ from messaging.services.planning import MAX_PARTS
 from messaging.thread import thread_of
 
 NOTHING_NEW = 204  # htmx leaves the page as it is
+LIST_SECONDS, SEARCH_SECONDS = 5, 30  # between two refreshments of the list
 
 
 @require_GET
@@ -153,8 +154,8 @@ def _list_context(request: TenantRequest) -> dict[str, Any]:
         "digest": page.digest(unread),
         "query": _narrowing(request),
         "open_code": request.GET.get("open", ""),
-        # Older pages stay as they are: what is new would move them under the reader.
-        "is_live": not before and not after,
+        # Older pages stay as they are: what is new would move them under the reader. A search costs more than a look.
+        "refresh_seconds": 0 if before or after else SEARCH_SECONDS if search else LIST_SECONDS,
     }
 
 
