@@ -93,7 +93,7 @@ def test_a_keyword_from_the_empty_page_to_its_end(
     page.get_by_role("button", name="CLOSE").click()
     expect(page.get_by_text("and is renewed all the same.")).to_be_visible()
     check(page, assert_accessible)
-    page.get_by_role("link", name="END").click()
+    page.get_by_role("link", name="END", exact=True).click()
     check(page, assert_accessible)
     shot(page, f"end-{width}")
     page.get_by_role("button", name="END KEYWORD").click()
