@@ -122,7 +122,7 @@ def test_the_steps_are_gone_once_something_was_sent(demo):
     assert "Next steps" not in demo("client")
 
 
-@pytest.mark.parametrize(("login", "most"), [("reseller", 18), ("client", 16), ("billed", 15)])
+@pytest.mark.parametrize(("login", "most"), [("reseller", 20), ("client", 17), ("billed", 15)])
 def test_queries_do_not_grow_with_what_is_shown(demo, log_in, django_assert_max_num_queries, login, most):
     browser = log_in(User.objects.get(email=f"{login}@demo.example"))
     with django_assert_max_num_queries(most):
