@@ -5,11 +5,12 @@
 | `smpp.text` | how a text becomes parts: `segment` counts, `encode_parts` encodes, `decode_payload` reads back |
 | `smpp.pdu` | the messages as plain values (`Submit`, `Deliver`, `SubmitAnswer`), `Status`, encoding and decoding |
 | `smpp.receipts` | delivery receipts: `parse_receipt`, `format_receipt` |
+| `smpp.inbound` | messages from phones: their text, and which piece of a long one they are |
 | `smpp.link` | what both sides of a connection share: framing, window, keep-alive, time-outs, closing |
 | `smpp.client` | `ClientSession`, a bound session to a carrier |
 | `smpp.server` | `SmppServer`, to which clients bind |
 | `smpp.simulator` | a carrier for development and tests; its journal (`smpp.journal`) survives being killed |
-| `smpp.phones`, `smpp.texting`, `smpp.control` | its phones: what they show, what they text, and the port to ask them by |
+| `smpp.phones`, `smpp.texting`, `smpp.control` | its phones: what they show and text, and a port to ask them by |
 
 Two promises hold this layer together. A request ends as an answer, as `NotSent` (it was certainly not written: send it
 again) or as `AnswerLost` (it may have been: never send it again blindly). And what a carrier delivers is acknowledged
