@@ -6,7 +6,7 @@ is priced, held and queued. Beside it stands the bare limit of the same engine: 
 in sets of as many as the connector stores at once.
 
 Starts engines of its own on loopback, with fsync on, and removes them. Prints a table and last one JSON line; every
-figure is the median of five runs (three with ``--quick``, on a fifth of the messages).
+figure is the median of five runs (three with ``--quick``, on a tenth of the messages).
 """
 
 import argparse
@@ -111,22 +111,25 @@ class Bench:
 
     def __init__(self, url: str, quick: bool) -> None:
         self.url = url
-        self.runs, self.messages = (3, MESSAGES // 5) if quick else (5, MESSAGES)
+        self.runs, self.messages = (3, MESSAGES // 10) if quick else (5, MESSAGES)
         self._phones = itertools.count(20_000_000)
 
     async def run(self) -> dict[str, float]:
         """Every figure by its key."""
         async with Carrier() as carrier:
             await asyncio.to_thread(make_scene, carrier.port)
+            _say("the scene is set")
             with _connectors():
                 await carrier.bring(self._delivers(500))  # warms everything up
                 await asyncio.to_thread(self._work_off)
+                _say("warm")
                 stored, bare, sets = [], [], []
                 for _ in range(self.runs):  # by turns, so that both see the same machine
                     before = self._sets()
                     stored.append(self.messages / await carrier.bring(self._delivers(self.messages)))
                     sets.append(self.messages / max(1, self._sets() - before))
                     bare.append(self._insert_bare(max(1, round(median(sets)))))
+                _say("stored")
                 await asyncio.to_thread(self._forget)
                 done = [await self._bring_and_do(carrier) for _ in range(self.runs)]
         return {
@@ -266,6 +269,13 @@ def _work(stop: Any) -> None:
     while not stop.is_set():
         if not receive_waiting(20_000) + do_waiting(2_000):
             time.sleep(0.02)
+
+
+_BEGAN = time.monotonic()
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}: {time.monotonic() - _BEGAN:.0f} s\n")
 
 
 @contextmanager
