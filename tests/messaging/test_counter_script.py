@@ -57,7 +57,7 @@ def test_a_price_in_the_browser_is_the_portals_to_the_last_place(browser: Browse
     cases = [(unit, parts, "AUD") for unit in units for parts in (1, 3, 10)]
     cases += [("1.000000", parts, "") for parts in (1, 3, 1500)]  # credits, which are whole
     page = browser.new_page()
-    page.add_script_tag(path=SCRIPT.with_name("sms-price.js"))
+    page.add_script_tag(path=SCRIPT.with_name("sms-total.js"))
     shown = page.evaluate("cases => cases.map((one) => SmsPrice.total(...one))", cases)
     page.close()
     assert shown == [money(Decimal(unit) * parts, currency or CREDITS) for unit, parts, currency in cases]
