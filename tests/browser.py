@@ -36,7 +36,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole portal with demo data, as `make run` starts it, on free ports; whatever was done, its books are right."""
+    """The whole portal with demo data, as `make run` starts it, on free ports; in the end its books are right."""
     with Stack(tmp_path_factory.mktemp("portal")) as running:
         yield running
         proof = running.manage("verify_ledger")
