@@ -291,12 +291,12 @@ def test_a_file_that_is_no_list_is_refused_with_the_reason(content: bytes, sente
 
 def test_ten_thousand_lines_are_judged_and_taken_in_within_seconds() -> None:
     lines = [f"+6141{index:07d},AU,long,sms_in,test,AUD,{index % 50}.25,0" for index in range(MOST_LINES)]
-    begun = time.monotonic()
+    begun = time.process_time()  # a busy machine must not fail it
     prepared = prepare(*lines)
     assert (prepared.new_count, prepared.error_count) == (MOST_LINES, 0)
     apply_import(prepared=prepared, actor=None)
     assert VirtualNumber.objects.count() == NumberPrice.objects.count() == MOST_LINES
-    assert time.monotonic() - begun < 40  # some 6 s alone on a slow core; the rest of the suite shares it
+    assert time.process_time() - begun < 20
 
 
 # --- The pages ---------------------------------------------------------------------------------------------------
