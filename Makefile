@@ -3,8 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test test-stripe bench-ledger bench-inbound lint format lock reset clean
 
-# Two to four test workers, whatever the machine has.
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 2 : n > 4 ? 4 : n )))
+# Three to five test workers, one more than processors: one of them mostly waits, for a browser and killed processes.
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 3 : n > 4 ? 5 : n + 1 )))
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header
 # Checks see neither .env nor a running portal; the values are those of no machine.

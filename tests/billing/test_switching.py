@@ -192,9 +192,9 @@ def test_switching_away_from_credits_during_sends_strands_none(committed_db: Any
 def send_past_a_switch(child: Member, race: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A batch is planned, then the payer is switched, then the batch is written."""
     planned, switched = threading.Event(), threading.Event()
-    write = acceptance._write_batch
+    write = acceptance._write_batches
 
-    def write_late(*args: Any, **kwargs: Any) -> Batch:
+    def write_late(*args: Any, **kwargs: Any) -> list[Batch]:
         planned.set()
         assert switched.wait(timeout=30)
         return write(*args, **kwargs)
@@ -207,7 +207,7 @@ def send_past_a_switch(child: Member, race: Any, monkeypatch: pytest.MonkeyPatch
         switched.set()
         return done
 
-    monkeypatch.setattr(acceptance, "_write_batch", write_late)
+    monkeypatch.setattr(acceptance, "_write_batches", write_late)
     return race(2, act)
 
 
@@ -280,15 +280,15 @@ def test_a_client_of_the_switched_account_is_refused_too(reseller: Member, monke
     middle.account.save(update_fields=["can_have_children"])
     fund(middle, "10")
     below = make_client(middle, "Below", method=Method.BILL_TO_PARENT, minimum_topup=None, daily_topup_limit=None)
-    write = acceptance._write_batch
+    write = acceptance._write_batches
 
-    def write_late(*args: Any, **kwargs: Any) -> Batch:
+    def write_late(*args: Any, **kwargs: Any) -> list[Batch]:
         fund(middle, "-10", key="empty")
         switch(middle, Method.SMS_CREDITS)
         fund(middle, "10", key="again")
         return write(*args, **kwargs)
 
-    monkeypatch.setattr(acceptance, "_write_batch", write_late)
+    monkeypatch.setattr(acceptance, "_write_batches", write_late)
 
     with pytest.raises(PriceChanged):
         accept(below, NUMBERS[:1])

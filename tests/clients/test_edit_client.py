@@ -4,6 +4,7 @@ from decimal import Decimal as D
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 import time_machine
@@ -13,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Account, AuditEntry, Membership, User
 from accounts.services.users import create_member
 from billing.models import BillingTerms, TopUp
-from billing.services.ledger import hold
+from billing.services.ledger import HoldOrder, hold
 from billing.services.terms import update_terms
 from billing.services.topups import start_topup
 from clients.selectors import start_of_day
@@ -242,10 +243,10 @@ def test_the_parent_cannot_become_the_payer_while_the_client_has_money(
 
 def test_money_set_aside_counts_as_the_client_s(web: Client, client_member: Member) -> None:
     client = client_member.account
-    hold(
-        batch_id="019a0000-0000-7000-8000-000000000001", account=client, payer=client, amount=D("10"), reference="B",
-        quantity=1, actor=None,
-    )  # type: ignore[arg-type]  # fmt: skip
+    hold(HoldOrder(
+        batch_id=UUID("019a0000-0000-7000-8000-000000000001"), account=client, payer=client, amount=D("10"),
+        reference="B", quantity=1, actor=None,
+    ))  # fmt: skip
     response = edit(web, client, mobile="+61412345678", **BECOME_PAYER)
     assert "AUD 0.00 in its wallet and AUD 10.00 set aside" in response.context["form"].errors["method"][0]
 

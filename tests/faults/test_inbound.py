@@ -24,7 +24,7 @@ from virtual_numbers.services.settings import save_settings
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("stack_db")]
 
 CLIENT = "client@demo.example"
-COUNT = 400
+COUNT = 200
 PATIENCE = 180.0  # seconds until all is done
 LONG = "Words that need more than one part, said again and again. " * 6
 # What has a part in the way of an inbound message.

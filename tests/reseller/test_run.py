@@ -22,7 +22,7 @@ from reseller.run.supervisor import LogTail, Supervisor
 def _run(local_dir, **environment):
     """`python -m reseller.run` to its end, which must come at once."""
     env = os.environ | {"READ_ENV_FILES": "false", "ENVIRONMENT": "development", "LOCAL_DIR": str(local_dir)}
-    for name in ("DATABASE_URL", "REDIS_URL", "STRIPE_SECRET_KEY"):
+    for name in ("DATABASE_URL", "REDIS_URL", "STRIPE_SECRET_KEY", "SIMULATOR_CONTROL_PORT"):
         env.pop(name, None)
     command = [sys.executable, "-m", "reseller.run"]
     return subprocess.run(command, env=env | environment, cwd=BASE_DIR, capture_output=True, text=True, timeout=30)
