@@ -6,9 +6,12 @@ each keyword.
 """
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
+import psycopg
 import pytest
+from django.conf import settings
 from playwright.sync_api import Page, expect
 
 from accounts.models import Account
@@ -24,13 +27,14 @@ from tests.e2e.test_handset import text
 from tests.e2e.test_looks import log_in
 from tests.e2e.test_main_job import RESELLER, account_of, add_client, log_in_new, settled, verify
 from tests.e2e.test_messaging_pages import looks_right
-from virtual_numbers.models import Lease
+from virtual_numbers.models import Lease, VirtualNumber
+from virtual_numbers.services.leasing import renew_numbers
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("stack_db")]
 
 D = Decimal
 Check = Callable[[Page], None]
-GIVEN, OWN, PHONE = "+61491575254", "+61491575789", "+61412345139"
+GIVEN, OWN, KEPT, PHONE = "+61491575254", "+61491575789", "+61491574118", "+61412345139"
 PART, MARGIN = D("0.0694"), D("0.02")
 PATIENCE = 60_000  # milliseconds until a text has gone to the phone and back
 
@@ -172,4 +176,50 @@ def test_numbers_are_leased_given_and_answer_a_phone_until_it_stops(
     assert spendable(reseller) - before[reseller] == earned - D(19)
     kept = (D("12.50") + D(10)) / 5 + 2 * D(19) + parts * (PART - MARGIN)
     assert revenue() - before[None] == kept
+    verify(stack)
+
+
+def renew_on(stack: Stack, day: date, mine: Lease) -> None:
+    """Renewals as they would be done on that day, of this one number: all others are locked, so they are left alone."""
+    with psycopg.connect(stack.env["DATABASE_URL"]) as others:
+        others.execute("SELECT FROM billing_subscription WHERE id <> %s FOR UPDATE", [mine.subscription_id])
+        renew_numbers(datetime.combine(day, time(12), tzinfo=UTC))
+    mine.subscription.refresh_from_db()
+
+
+def see_state(page: Page, state: str) -> None:
+    page.goto("/numbers/")
+    expect(page.locator("tbody tr", has_text=phone_words(KEPT))).to_contain_text(state)
+
+
+def test_a_number_is_paid_for_three_months_and_lost_when_money_is_short(
+    open_page: Callable[..., Page], stack: Stack
+) -> None:
+    """24.00 a month, 5.00 of them the reseller's."""
+    reseller, client = account_of(RESELLER), account_of("client@demo.example")
+    ledger.manual_payment(account=client, amount=D(200), key="months", reason="for the months", actor=None)
+    page = open_page()
+    log_in(page, "client@demo.example")
+    kept = lease(page, KEPT, "AUD 24.00")
+    before = {account: spendable(account) for account in (reseller, client)}
+
+    for _ in range(3):
+        renew_on(stack, kept.subscription.next_renewal_on, kept)
+        see_state(page, "Active")
+    assert before[client] - spendable(client) == 3 * D(24)
+    assert spendable(reseller) - before[reseller] == 3 * D(5)
+
+    short = spendable(client) - D("23.999999")
+    ledger.manual_payment(account=client, amount=-short, key="short", reason="for the months", actor=None)
+    due = kept.subscription.next_renewal_on
+    renew_on(stack, due, kept)
+    see_state(page, "Payment due")
+    renew_on(stack, due + timedelta(days=settings.RENEWAL_GRACE_DAYS), kept)
+    see_state(page, "Suspended")
+    renew_on(stack, due + timedelta(days=settings.RENEWAL_GRACE_DAYS + settings.RENEWAL_SUSPENDED_DAYS), kept)
+    page.goto("/numbers/")
+    expect(page.locator("tbody tr", has_text=phone_words(KEPT))).to_have_count(0)
+    assert VirtualNumber.objects.get(number=KEPT).state == VirtualNumber.State.QUARANTINED
+    assert spendable(client) == D("23.999999"), "nothing is charged for what was not paid in time"
+    ledger.manual_payment(account=client, amount=short, key="back", reason="for the months", actor=None)
     verify(stack)
