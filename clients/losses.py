@@ -23,8 +23,8 @@ class MarginField(AmountField):
 
 
 def confirmation_field() -> forms.BooleanField:
-    """The tick without which no margin below zero is saved."""
-    return forms.BooleanField(required=False, label="Sell below my own price and pay the difference myself")
+    """The tick without which no margin below zero is saved; templates/clients/_loss.html words and shows it."""
+    return forms.BooleanField(required=False)
 
 
 def typed_loss(margin: Any) -> Decimal | None:

@@ -7,7 +7,6 @@ from itertools import pairwise
 from accounts.models import Account, User
 from billing.models import CREDITS, LedgerTransaction
 from billing.services.ledger import (
-    PLATFORM,
     Books,
     Kind,
     Posting,
@@ -18,6 +17,7 @@ from billing.services.ledger import (
     post,
 )
 
+PLATFORM = 0  # stands for the platform's id in Books
 # (account id, its own price) from the platform's client down to the payer, as Quote.chain.
 Chain = list[tuple[int, Decimal]]
 

@@ -334,7 +334,6 @@ def move_holds(
 
 
 Books = dict[tuple[int, str, str], int]  # (owner's id, kind, currency) -> ledger account's id
-PLATFORM = 0  # may stand for the platform's id in Books
 
 
 def open_books(wanted: set[tuple[int, str, str]]) -> Books:
