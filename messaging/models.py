@@ -1,8 +1,9 @@
-"""Batches, messages, routes and receipts. The messages table is the send queue (docs/message-way.md)."""
+"""Batches, messages and receipts. The messages table is the send queue (docs/message-way.md)."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -10,85 +11,12 @@ from django.utils import timezone
 from accounts.codes import UuidV7, new_code
 from accounts.models import Account, User
 from billing.models import LedgerTransaction, MoneyField, Quote
+from messaging.route_models import Route
 
 
 def time_of(identifier: UUID) -> datetime:
     """The moment (UTC, milliseconds) at which a UUIDv7 was made."""
     return datetime.fromtimestamp((identifier.int >> 80) / 1000, tz=UTC)
-
-
-# --- Routes --------------------------------------------------------------------------------------------------------
-
-
-class Route(models.Model):
-    """A way to a carrier."""
-
-    code = models.SlugField(max_length=30, unique=True)
-    name = models.CharField(max_length=60)
-    throughput = models.PositiveIntegerField(default=100, help_text="Messages a second that the carrier allows.")
-    is_paused = models.BooleanField("paused", default=False, help_text="Messages wait in the queue.")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        constraints = [models.CheckConstraint(condition=Q(throughput__gt=0), name="route_throughput_positive")]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class RouteRule(models.Model):
-    """Which route takes numbers with a prefix; the longest prefix wins, the empty one takes the rest."""
-
-    prefix = models.CharField(max_length=15, blank=True, unique=True, help_text="Digits without +; empty = all others.")
-    route = models.ForeignKey(Route, models.PROTECT, related_name="rules")
-
-    class Meta:
-        constraints = [models.CheckConstraint(condition=Q(prefix__regex=r"^\d{0,15}$"), name="rule_prefix_digits")]
-
-    def __str__(self) -> str:
-        return f"+{self.prefix}" if self.prefix else "all other numbers"
-
-
-class SmppConnector(models.Model):
-    """How to bind to a carrier's SMSC for a route."""
-
-    route = models.OneToOneField(Route, models.CASCADE, related_name="smpp_connector")
-    host = models.CharField(max_length=200)
-    port = models.PositiveIntegerField(default=2775)
-    system_id = models.CharField(max_length=16)
-    password = models.CharField(max_length=9, blank=True)
-    system_type = models.CharField(max_length=13, blank=True)
-    binds = models.PositiveSmallIntegerField(default=1, help_text="Sessions held open at once (transceivers).")
-    window = models.PositiveSmallIntegerField(default=50, help_text="Unanswered submits a session may have.")
-    enquire_link_seconds = models.PositiveSmallIntegerField(default=15)
-    is_enabled = models.BooleanField("enabled", default=True)
-
-    def __str__(self) -> str:
-        return f"{self.system_id}@{self.host}:{self.port}"
-
-
-class ConnectorStatus(models.Model):
-    """What a connector process last said of one bind."""
-
-    class State(models.TextChoices):
-        CONNECTING = "connecting", "Connecting"
-        BOUND = "bound", "Bound"
-        REFUSED = "refused", "Refused"
-        DOWN = "down", "Down"
-
-    connector = models.ForeignKey(SmppConnector, models.CASCADE, related_name="statuses")
-    bind = models.PositiveSmallIntegerField()
-    state = models.CharField(max_length=10, choices=State.choices)
-    detail = models.CharField(max_length=200, blank=True)
-    since = models.DateTimeField()
-    seen_at = models.DateTimeField()
-
-    class Meta:
-        verbose_name_plural = "connector statuses"
-        constraints = [models.UniqueConstraint(fields=["connector", "bind"], name="one_status_a_bind")]
-
-    def __str__(self) -> str:
-        return self.get_state_display()
 
 
 # --- Batches and messages ------------------------------------------------------------------------------------------
@@ -137,6 +65,8 @@ class Batch(models.Model):
     currency = models.CharField(max_length=3)
     price = MoneyField(default=0, help_text="Held when the batch was accepted.")
     refusal = models.CharField(max_length=300, blank=True)
+    send_at = models.DateTimeField(null=True, blank=True, help_text="Scheduled for; empty = at once.")
+    valid_until = models.DateTimeField(null=True, blank=True, help_text="What is not sent by then expires unsent.")
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True, blank=True)
     cancelled_at = models.DateTimeField(null=True, blank=True)
@@ -217,7 +147,10 @@ class Message(models.Model):
     priority = models.SmallIntegerField(default=0)
     state = models.CharField(max_length=11, choices=State.choices)
     not_before = models.DateTimeField(null=True, help_text="Wait until then: schedule or back-off.")
-    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    valid_until = models.DateTimeField(null=True, help_text="Expires unsent after that.")
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Tries on its present route.")
+    tried_routes = ArrayField(models.BigIntegerField(), null=True, help_text="Routes given up before the present one.")
+    cost = MoneyField(null=True, help_text="What the route's carrier takes for all parts; empty = not known.")
     released_at = models.DateTimeField(null=True)
     sending_at = models.DateTimeField(null=True, help_text="Written to the carrier's socket after this.")
     # Set exactly when the carrier accepted the message: captured then, released otherwise (PRODUCT.md, money rule 4).
@@ -333,7 +266,7 @@ class Receipt(models.Model):
         return time_of(self.id)
 
 
-# Tables of their own module; they need what stands above.
+# Tables of modules of their own; these need what stands above.
 from messaging.inbound_models import (  # noqa: E402, F401
     Conversation,
     HttpInbound,
@@ -341,3 +274,5 @@ from messaging.inbound_models import (  # noqa: E402, F401
     InboundMessage,
     InboundPart,
 )
+from messaging.route_models import ConnectorStatus, RouteRule, SmppConnector  # noqa: E402, F401
+from messaging.sending_models import SendingTerms  # noqa: E402, F401
