@@ -111,6 +111,7 @@ class Single:
     recipient: str
     message_class: int = MessageClass.TRANSACTIONAL
     idempotency_key: str = ""
+    confirms_opt_out: bool = False  # see Planner.plan
 
 
 def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
@@ -160,7 +161,10 @@ def _plan_single(
     planner: Planner, n: int, single: Single, orders: dict[int, _Order], answers: dict[int, Batch | SendingError]
 ) -> None:
     try:
-        plan = planner.plan(sender=single.sender, text=single.text, recipients=[single.recipient])
+        plan = planner.plan(
+            sender=single.sender, text=single.text, recipients=[single.recipient],
+            confirms_opt_out=single.confirms_opt_out,
+        )  # fmt: skip
         _check_plan(plan, None)
     except SendingError as error:
         answers[n] = error
@@ -173,6 +177,7 @@ def _accept_alone(single: Single) -> Batch | SendingError:
         return accept_batch(
             account=single.account, actor=single.actor, door=single.door, sender=single.sender, text=single.text,
             recipients=[single.recipient], message_class=single.message_class, idempotency_key=single.idempotency_key,
+            confirms_opt_out=single.confirms_opt_out,
         )  # fmt: skip
     except SendingError as error:
         return error
