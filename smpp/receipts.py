@@ -65,7 +65,12 @@ _BY_STATE: Final = {
 _STATE_OF: Final = {status: state for state, status in _BY_STATE.items()}
 # Carriers abbreviate differently ("DELIVERED", "UNDELIVERED", "FAILED"); four letters tell them all apart.
 _BY_PREFIX: Final = {status.value[:4]: status for status in ReceiptStatus} | {"FAIL": ReceiptStatus.UNDELIVERABLE}
-_FIELD: Final = re.compile(r"\b(id|stat|err|done[ _]?date)\s*:\s*([^\s:]*)(?=\s|$)", re.IGNORECASE)
+# An empty value ("id: sub:001") does not swallow the next field's name; an id may have colons of its own.
+_FIELD: Final = re.compile(
+    r"\b(id|stat|err|done[ _]?date)\s*:\s*((?!(?:sub|dlvrd|(?:submit|done)[ _]?date|stat|err|text)\s*:)\S*)",
+    re.IGNORECASE,
+)
+_FIELD_OCTETS: Final = re.compile(rb"\b(?:id|stat)[ \t]*:", re.IGNORECASE)
 _TEXT: Final = re.compile(r"\btext\s*:", re.IGNORECASE)
 _DATES: Final = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"}
 
@@ -79,9 +84,7 @@ def parse_receipt(deliver: Deliver) -> Receipt | None:
     tlvs = deliver.tlvs
     if deliver.esm_class & _ESM_CLASS_TYPE not in _RECEIPT_TYPES and TLV_RECEIPTED_MESSAGE_ID not in tlvs:
         return None
-    # Under data_coding 0 carriers write receipts in ASCII, not in GSM-7: an "_" of an id must stay one.
-    data_coding = deliver.data_coding or _DATA_CODING_LATIN_1
-    raw = decode_payload(data_coding, deliver.esm_class, deliver.payload)[0].replace("\0", "")
+    raw = _text(deliver)
     fields = _fields(raw)
     named_id = tlvs.get(TLV_RECEIPTED_MESSAGE_ID, b"").partition(b"\0")[0].decode("latin-1").strip()
     return Receipt(
@@ -91,6 +94,16 @@ def parse_receipt(deliver: Deliver) -> Receipt | None:
         done_at=_date(fields.get("donedate", "")),
         raw=raw,
     )
+
+
+def _text(deliver: Deliver) -> str:
+    """Read the text form, whatever alphabet data_coding claims: some carriers repeat there that of the message.
+
+    Under data_coding 0 carriers write receipts in ASCII, not in GSM-7: an "_" of an id must stay one.
+    """
+    is_ascii = not deliver.data_coding or _FIELD_OCTETS.search(deliver.payload)
+    data_coding = _DATA_CODING_LATIN_1 if is_ascii else deliver.data_coding
+    return decode_payload(data_coding, deliver.esm_class, deliver.payload)[0].replace("\0", "")
 
 
 def format_receipt(receipt: Receipt, *, source: str, destination: str, submitted_at: datetime, text: str) -> Deliver:

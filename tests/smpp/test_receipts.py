@@ -30,6 +30,35 @@ def test_text_receipts_are_read_in_any_case_spacing_and_order(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "carrier_id", "status", "error"),
+    [
+        ("id: sub:001 dlvrd:001 stat:DELIVRD err: text:x", "", "DELIVRD", ""),
+        ("id:text sub:001 stat:DELIVRD err:0A1", "text", "DELIVRD", "0A1"),
+        ("id:12:34 stat:UNDELIV err:12:34", "12:34", "UNDELIV", "12:34"),
+        ("id:00012 sub:001 dlvrd:000 submit date: done date: stat:EXPIRED err:", "00012", "EXPIRED", ""),
+        ("err:7 stat:rejectd dlvrd:000 sub:001 id:9f Text:\x80\xff\0 id:1 stat:DELIVRD", "9f", "REJECTD", "7"),
+        ("stat:UNDELIV", "", "UNDELIV", ""),
+        ("id:9", "9", "UNKNOWN", ""),
+        ("id:9 dlvrd:001 done date:261121", "9", "UNKNOWN", ""),
+    ],
+)
+def test_missing_empty_and_odd_fields_are_read_for_what_they_say(text, carrier_id, status, error):
+    found = parse_receipt(Deliver("1", "2", text.encode("latin-1"), esm_class=4))
+    assert (found.carrier_id, found.status, found.error_code) == (carrier_id, status, error)
+
+
+@pytest.mark.parametrize("data_coding", [0, 1, 3, 4, 8, 0xF1])
+def test_a_receipt_in_ascii_is_read_whatever_alphabet_it_claims(data_coding):
+    found = parse_receipt(Deliver("1", "2", b"id:ab_1@x sub:001 stat:DELIVRD err:000 text:", data_coding, 4))
+    assert (found.carrier_id, found.status) == ("ab_1@x", "DELIVRD")
+
+
+def test_a_receipt_that_is_really_in_ucs2_is_read_too():
+    found = parse_receipt(Deliver("1", "2", "id:5 stat:UNDELIV err:001".encode("utf-16-be"), 8, 4))
+    assert (found.carrier_id, found.status, found.error_code) == ("5", "UNDELIV", "001")
+
+
+@pytest.mark.parametrize(
     ("word", "status"),
     [
         ("ENROUTE", ReceiptStatus.ENROUTE),
