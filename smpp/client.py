@@ -12,11 +12,12 @@ it again blindly), or PduError (it cannot be sent at all). Reconnecting is the c
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from smpp import pdu as wire
 from smpp.link import AnswerLost, Link, NotSent, logger
 from smpp.pdu import Address, Deliver, PduError, Status, Submit, SubmitAnswer, address, status_name
+from smpp.query import QueryAnswer, decode_query_answer, encode_query
 
 __all__ = [
     "AnswerLost",
@@ -28,6 +29,7 @@ __all__ = [
     "DeliverRefused",
     "NotSent",
     "PduError",
+    "QueryAnswer",
     "Submit",
     "SubmitAnswer",
 ]
@@ -35,7 +37,10 @@ __all__ = [
 OnDeliver = Callable[[list[Deliver]], Awaitable[None]]
 OnClose = Callable[[str], None]
 
-MAX_INBOX: Final = 20_000  # deliver_sm waiting for on_deliver; beyond it the carrier is asked to come back later
+# deliver_sm waiting for on_deliver, and their octets; beyond it the carrier is asked to come back later.
+MAX_INBOX: Final = 20_000
+MAX_INBOX_OCTETS: Final = 16 * 1024 * 1024
+MAX_WARNINGS: Final = 20  # of one session, on PDUs that cannot be read; more would only fill the log
 
 
 class ConnectionFailed(Exception):
@@ -90,7 +95,7 @@ class ClientConfig:
         wire.encode_bind(wire.BIND_COMMANDS[self.bind], 1, self.system_id, self.password, self.system_type)
 
 
-class ClientSession(Link[SubmitAnswer]):
+class ClientSession(Link[SubmitAnswer | QueryAnswer]):
     """A bound session; make it with `connect`. Not safe across threads or event loops."""
 
     def __init__(self, config: ClientConfig, on_deliver: OnDeliver, on_close: OnClose) -> None:
@@ -104,7 +109,10 @@ class ClientSession(Link[SubmitAnswer]):
         self._on_close = on_close
         self._bind_status: asyncio.Future[int] = self._loop.create_future()
         self._inbox: list[tuple[int, Deliver]] = []
+        self._inbox_octets = 0
+        self._warnings = 0
         self._delivering: asyncio.Task[None] | None = None
+        self._queries: set[int] = set()  # sequence numbers of queries: what answers them must be such an answer
 
     @classmethod
     async def connect(cls, config: ClientConfig, on_deliver: OnDeliver, on_close: OnClose) -> "ClientSession":
@@ -142,11 +150,28 @@ class ClientSession(Link[SubmitAnswer]):
         The future resolves to SubmitAnswer, or raises NotSent (also when the window is full or the session over),
         AnswerLost, or PduError when a field does not fit.
         """
-        return self._request(
+        future = self._request(
             lambda sequence: wire.encode_submit(
                 submit, self._source(submit.source), self._destination(submit.destination), sequence
             )
         )
+        return cast("asyncio.Future[SubmitAnswer]", future)
+
+    async def query(self, carrier_id: str, source: str) -> QueryAnswer:
+        """Ask what became of a message, by the carrier's id and the sender it was submitted with (query_sm).
+
+        Takes a slot of the window, waiting for one. A status other than 0 is the carrier's refusal: ESME_RINVMSGID or
+        ESME_RQUERYFAIL where it does not know the message, ESME_RINVCMDID where it answers no queries. Asking again
+        does no harm. Raises NotSent, AnswerLost, or PduError when a field does not fit.
+        """
+        await self.wait_for_slot()
+
+        def build(sequence: int) -> bytes:
+            pdu = encode_query(carrier_id, self._source(source), sequence)
+            self._queries.add(sequence)
+            return pdu
+
+        return cast(QueryAnswer, await self._request(build))
 
     def _source(self, text: str) -> Address:
         found, config = address(text), self._config
@@ -177,7 +202,12 @@ class ClientSession(Link[SubmitAnswer]):
 
     def _received(self, command: int, status: int, sequence: int, pdu: bytes) -> None:
         if command == wire.SUBMIT_SM | wire.RESPONSE:
-            self._answered(sequence, SubmitAnswer(status, wire.decode_message_id(pdu)))
+            if sequence not in self._queries:
+                self._answered(sequence, SubmitAnswer(status, wire.decode_message_id(pdu)))
+        elif command == wire.QUERY_SM | wire.RESPONSE:
+            if sequence in self._queries:
+                self._queries.discard(sequence)
+                self._answered(sequence, decode_query_answer(status, pdu))
         elif command == wire.DELIVER_SM:
             self._take_deliver(sequence, pdu)
         elif command == wire.BIND_COMMANDS[self._config.bind] | wire.RESPONSE:
@@ -186,19 +216,36 @@ class ClientSession(Link[SubmitAnswer]):
         elif not command & wire.RESPONSE and command not in (wire.ALERT_NOTIFICATION, wire.OUTBIND):
             self._write(wire.encode(wire.GENERIC_NACK, sequence, Status.ESME_RINVCMDID))
 
-    def _nacked(self, status: int) -> SubmitAnswer:
+    def _nacked(self, sequence: int, status: int) -> SubmitAnswer | QueryAnswer:
         if not self._bind_status.done():
             self._bind_status.set_result(status)
+        if sequence in self._queries:
+            self._queries.discard(sequence)
+            return QueryAnswer(status)
         return SubmitAnswer(status)
 
     def _take_deliver(self, sequence: int, pdu: bytes) -> None:
         try:
-            if len(self._inbox) >= MAX_INBOX:
+            if not self._is_bound:
+                raise PduError("It came before the bind was answered.", Status.ESME_RINVBNDSTS)
+            if len(self._inbox) >= MAX_INBOX or self._inbox_octets + len(pdu) > MAX_INBOX_OCTETS:
                 raise PduError("Too many deliver_sm wait.", Status.ESME_RMSGQFUL)
             self._inbox.append((sequence, wire.decode_deliver(pdu)))
+            self._inbox_octets += len(pdu)
         except PduError as error:
-            logger.warning("%s: a deliver_sm is refused: %s", self.peer, error)
+            self._warn("a deliver_sm is refused: %s", error)
             self._write(wire.encode_message_id(wire.DELIVER_SM, sequence, error.status))
+
+    def _warn(self, text: str, detail: object) -> None:
+        self._warnings += 1
+        if self._warnings <= MAX_WARNINGS:
+            logger.warning(f"%s: {text}", self.peer, detail)
+        if self._warnings == MAX_WARNINGS:
+            logger.warning("%s: further such PDUs of this session are not told", self.peer)
+
+    @property
+    def _is_bound(self) -> bool:
+        return self._bind_status.done() and self._bind_status.result() == Status.ESME_ROK
 
     def _read_done(self) -> None:
         if self._inbox and self._delivering is None:
@@ -207,7 +254,7 @@ class ClientSession(Link[SubmitAnswer]):
     async def _hand_over(self) -> None:
         try:
             while self._inbox:
-                batch, self._inbox = self._inbox, []
+                batch, self._inbox, self._inbox_octets = self._inbox, [], 0
                 status = await self._outcome([deliver for _, deliver in batch])
                 for sequence, _ in batch:
                     self._write(wire.encode_message_id(wire.DELIVER_SM, sequence, status))
@@ -228,7 +275,7 @@ class ClientSession(Link[SubmitAnswer]):
         return bool(self._open) or self._delivering is not None
 
     def _ended(self, reason: str) -> None:
-        if self._bind_status.done() and self._bind_status.result() == 0:
+        if self._is_bound:
             self._on_close(reason)
 
 

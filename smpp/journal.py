@@ -189,6 +189,13 @@ class Journal:
                 elif event == "texted":
                     yield _text_part(fields)
 
+    def find(self, carrier_id: str) -> Accepted | None:
+        """Look an accepted submit up by its id, however long ago that was; reads the journal from its beginning."""
+        for event, fields in _events(self.path):
+            if event == "accepted" and fields["id"] == carrier_id:
+                return _accepted(fields)
+        return None
+
     def accepted(self, entry: Accepted) -> None:
         """Note an accepted submit."""
         fields = {

@@ -67,7 +67,7 @@ class Link(asyncio.Protocol, Generic[Answer]):
     def _read_done(self) -> None:
         """Act once on everything that one read brought."""
 
-    def _nacked(self, status: int) -> Answer:
+    def _nacked(self, sequence: int, status: int) -> Answer:
         """Make the answer to a request that the peer met with generic_nack."""
         raise NotImplementedError
 
@@ -186,7 +186,6 @@ class Link(asyncio.Protocol, Generic[Answer]):
         """Cut what arrived into PDUs and handle each (called by asyncio)."""
         if self.closed:
             return
-        self._last_received = self._loop.time()
         if self._rest:
             data = self._rest + data
         position, end = 0, len(data)
@@ -202,6 +201,8 @@ class Link(asyncio.Protocol, Generic[Answer]):
             if self.closed:
                 break
         self._rest = data[position:]
+        if position:  # octets that never become a PDU are no sign of life
+            self._last_received = self._loop.time()
         self._read_done()
         if self._waiters:
             self._wake_waiters()
@@ -219,7 +220,7 @@ class Link(asyncio.Protocol, Generic[Answer]):
             if not self._unbound.done():
                 self._unbound.set_result(None)
         elif command == wire.GENERIC_NACK:
-            self._answered(sequence, self._nacked(status or Status.ESME_RUNKNOWNERR))
+            self._answered(sequence, self._nacked(sequence, status or Status.ESME_RUNKNOWNERR))
         else:
             self._received(command, status, sequence, pdu)
 

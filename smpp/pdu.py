@@ -223,8 +223,8 @@ def decode_submit(pdu: bytes) -> Submit:
     tlvs = tuple((tlv.tag, bytes(tlv.value)) for tlv in sm.tlvs)
     payload = sm.short_message or next((value for tag, value in tlvs if tag == TLV_MESSAGE_PAYLOAD), b"")
     return Submit(
-        source=_international(sm.source_addr, sm.source_addr_ton),
-        destination=_international(sm.destination_addr, sm.dest_addr_ton),
+        source=international(sm.source_addr, sm.source_addr_ton),
+        destination=international(sm.destination_addr, sm.dest_addr_ton),
         part=EncodedPart(sm.data_coding, sm.esm_class, payload),
         registered_delivery=sm.registered_delivery,
         validity_period=sm.validity_period,
@@ -243,19 +243,22 @@ def encode_deliver(deliver: Deliver, sequence: int) -> bytes:
     if len(payload) > 254:
         tlvs.append(Tlv(TLV_MESSAGE_PAYLOAD, payload))
         payload = b""
-    return DeliverSm(
-        source.text,
-        target.text,
-        payload,
-        source_addr_ton=source.ton,
-        source_addr_npi=source.npi,
-        dest_addr_ton=target.ton,
-        dest_addr_npi=target.npi,
-        esm_class=deliver.esm_class,
-        data_coding=deliver.data_coding,
-        tlvs=tlvs,
-        sequence_number=sequence,
-    ).encode()
+    try:
+        return DeliverSm(
+            source.text,
+            target.text,
+            payload,
+            source_addr_ton=source.ton,
+            source_addr_npi=source.npi,
+            dest_addr_ton=target.ton,
+            dest_addr_npi=target.npi,
+            esm_class=deliver.esm_class,
+            data_coding=deliver.data_coding,
+            tlvs=tlvs,
+            sequence_number=sequence,
+        ).encode()
+    except (ValueError, OverflowError, SmppError) as error:
+        raise PduError(f"The message from {deliver.source} cannot be encoded: {error}.", Status.ESME_RSYSERR) from error
 
 
 def decode_deliver(pdu: bytes) -> Deliver:
@@ -263,8 +266,8 @@ def decode_deliver(pdu: bytes) -> Deliver:
     sm = _decode(pdu, DeliverSm)
     tlvs = {tlv.tag: bytes(tlv.value) for tlv in sm.tlvs}
     return Deliver(
-        source=_international(sm.source_addr, sm.source_addr_ton),
-        destination=_international(sm.destination_addr, sm.dest_addr_ton),
+        source=international(sm.source_addr, sm.source_addr_ton),
+        destination=international(sm.destination_addr, sm.dest_addr_ton),
         payload=sm.short_message or tlvs.get(TLV_MESSAGE_PAYLOAD, b""),
         data_coding=sm.data_coding,
         esm_class=sm.esm_class,
@@ -326,7 +329,8 @@ def _decode(pdu: bytes, kind: type[_Message]) -> _Message:
     return decoded
 
 
-def _international(text: str, ton: int) -> str:
+def international(text: str, ton: int) -> str:
+    """The address as this layer writes it: an international number has its "+"."""
     return f"+{text}" if ton == 1 and text.isdigit() else text
 
 

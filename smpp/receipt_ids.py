@@ -1,7 +1,7 @@
-"""One message, two ways of writing its id: carriers repeat it in the receipt otherwise than they gave it in the answer.
+"""One message, two ways of writing its id: many a carrier repeats it in the receipt otherwise than in its answer.
 
-SMPP 3.4 leaves the form of message ids to the carrier. Seen in practice: hexadecimal in submit_sm_resp and decimal in the
-receipt (or the other way round), leading zeros dropped or added, and letters in the other case.
+SMPP 3.4 leaves the form of message ids to the carrier. Seen in practice: hexadecimal in submit_sm_resp and decimal in
+the receipt (or the other way round), leading zeros dropped or added, and letters in the other case.
 """
 
 import re

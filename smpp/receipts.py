@@ -52,7 +52,7 @@ class Receipt:
     raw: str
 
 
-_BY_STATE: Final = {
+BY_STATE: Final = {
     1: ReceiptStatus.ENROUTE,
     2: ReceiptStatus.DELIVERED,
     3: ReceiptStatus.EXPIRED,
@@ -62,7 +62,7 @@ _BY_STATE: Final = {
     7: ReceiptStatus.UNKNOWN,
     8: ReceiptStatus.REJECTED,
 }
-_STATE_OF: Final = {status: state for state, status in _BY_STATE.items()}
+STATE_OF: Final = {status: state for state, status in BY_STATE.items()}
 # Carriers abbreviate differently ("DELIVERED", "UNDELIVERED", "FAILED"); four letters tell them all apart.
 _BY_PREFIX: Final = {status.value[:4]: status for status in ReceiptStatus} | {"FAIL": ReceiptStatus.UNDELIVERABLE}
 # An empty value ("id: sub:001") does not swallow the next field's name; an id may have colons of its own.
@@ -124,7 +124,7 @@ def format_receipt(receipt: Receipt, *, source: str, destination: str, submitted
         esm_class=ESM_CLASS_RECEIPT,
         tlvs={
             TLV_RECEIPTED_MESSAGE_ID: receipt.carrier_id.encode() + b"\0",
-            TLV_MESSAGE_STATE: bytes((_STATE_OF[receipt.status],)),
+            TLV_MESSAGE_STATE: bytes((STATE_OF[receipt.status],)),
         },
     )
 
@@ -137,8 +137,8 @@ def _fields(raw: str) -> dict[str, str]:
 
 
 def _status(state: bytes, word: str) -> ReceiptStatus:
-    if len(state) == 1 and state[0] in _BY_STATE:
-        return _BY_STATE[state[0]]
+    if len(state) == 1 and state[0] in BY_STATE:
+        return BY_STATE[state[0]]
     return _BY_PREFIX.get(word.upper()[:4], ReceiptStatus.UNKNOWN)
 
 

@@ -18,7 +18,6 @@ import heapq
 import hmac
 import itertools
 import logging
-import secrets
 import signal
 import sys
 import time
@@ -27,12 +26,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from smpp.accepted import CarrierIds, States
+from smpp.allowance import Allowance
 from smpp.behaviours import BEHAVIOURS, Behaviour, behaviour_for, describe
 from smpp.control import ControlPort
 from smpp.journal import Accepted, DueReceipt, Journal, JournalBusy, read_journal
 from smpp.link import logger
 from smpp.pdu import BindRequest, PduError, Status, Submit, SubmitAnswer
 from smpp.phones import Phones
+from smpp.receipt_ids import IdFormat
 from smpp.receipts import Receipt, ReceiptStatus, format_receipt
 from smpp.server import ServerSession, SmppServer
 from smpp.texting import Texting
@@ -49,6 +51,7 @@ class Simulator:
 
     `state` is the journal's directory (None: nothing survives). `receipt_delay` in seconds; `rate` in submits a second,
     above which ESME_RTHROTTLED is answered. `port` 0 takes a free one; `control_port` None opens none (smpp.control).
+    `id_format` is how ids differ between answers and receipts (smpp.receipt_ids.IdFormat).
     """
 
     def __init__(
@@ -63,12 +66,15 @@ class Simulator:
         rate: float | None = None,
         retry_seconds: float = 1.0,
         control_port: int | None = None,
+        id_format: str = IdFormat.AS_IS,
     ) -> None:
+        self._states = States(receipt_delay, lambda: self._journal)
         self._server = SmppServer(
             host,
             port,
             authenticate=self._authenticate,
             on_submit=self._take,
+            on_query=self._states.answer,
             on_bound=lambda session: self._bound(),
             system_id="simulator",
             deliver_window=500,
@@ -77,13 +83,10 @@ class Simulator:
         self._system_id = system_id
         self._password = password
         self._receipt_delay = receipt_delay
-        self._rate = rate
-        self._allowance = rate or 0.0
-        self._allowance_at = time.monotonic()
+        self._allowance = Allowance(rate)
         self._retry_seconds = retry_seconds
         self._journal: Journal | None = None
-        self._prefix = secrets.token_hex(5)  # new at every start: ids stay unique over restarts
-        self._numbers = itertools.count(1)
+        self._ids = CarrierIds(id_format)
         self._order = itertools.count()
         self._owed: list[tuple[float, int, Accepted, DueReceipt]] = []
         self._uncommitted: list[tuple[asyncio.Future[SubmitAnswer], Accepted, list[DueReceipt], bool]] = []
@@ -187,7 +190,7 @@ class Simulator:
         now = time.time()
         part = submit.part
         entry = Accepted(
-            f"{self._prefix}-{next(self._numbers)}", now, session.system_id, submit.source, submit.destination,
+            self._ids.new(), now, session.system_id, submit.source, submit.destination,
             part.data_coding, part.esm_class, part.payload, submit.registered_delivery,
         )  # fmt: skip
         receipts = self._receipts(entry, behaviour, now)
@@ -202,7 +205,7 @@ class Simulator:
     def _refusal(self, system_id: str, submit: Submit, behaviour: Behaviour) -> int:
         if not submit.destination.removeprefix("+").isdigit():
             return Status.ESME_RINVDSTADR
-        if self._over_rate():
+        if not self._allowance.take():
             return Status.ESME_RTHROTTLED
         if behaviour.throttles:
             key = (system_id, submit.destination, submit.part.payload)
@@ -213,17 +216,6 @@ class Simulator:
                 self._throttled[key] = seen + 1
                 return Status.ESME_RTHROTTLED
         return behaviour.refusal
-
-    def _over_rate(self) -> bool:
-        if self._rate is None:
-            return False
-        now = time.monotonic()
-        self._allowance = min(max(self._rate, 1.0), self._allowance + (now - self._allowance_at) * self._rate)
-        self._allowance_at = now
-        if self._allowance < 1:
-            return True
-        self._allowance -= 1
-        return False
 
     def _receipts(self, entry: Accepted, behaviour: Behaviour, now: float) -> list[DueReceipt]:
         wanted = entry.registered_delivery & 0x03
@@ -254,6 +246,7 @@ class Simulator:
                 return
         self.accepted_count += len(batch)
         for future, entry, receipts, receipt_first in batch:
+            self._states.remember(entry)
             for receipt in receipts:
                 self._owe(entry, receipt)
             if self._control is not None:
@@ -308,7 +301,7 @@ class Simulator:
     def _send(self, session: ServerSession, entry: Accepted, receipt: DueReceipt) -> None:
         done_at = datetime.fromtimestamp(receipt.due, UTC)
         deliver = format_receipt(
-            Receipt(entry.id, ReceiptStatus(receipt.status), receipt.error, done_at, ""),
+            Receipt(self._ids.in_receipt(entry.id), ReceiptStatus(receipt.status), receipt.error, done_at, ""),
             source=entry.destination,
             destination=entry.source,
             submitted_at=datetime.fromtimestamp(entry.at, UTC),
@@ -341,6 +334,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--receipt-delay", type=float, default=0.3, help="seconds to a usual receipt (%(default)s)")
     parser.add_argument("--rate", type=float, help="submits a second above which ESME_RTHROTTLED is answered")
     parser.add_argument(
+        "--ids",
+        choices=list(IdFormat),
+        default=IdFormat.AS_IS,
+        help="ids in answers and receipts (%(default)s)",
+    )
+    parser.add_argument(
         "--control-port", type=int, help="port on 127.0.0.1 for the handset page, 0 for a free one; none unless given"
     )
 
@@ -359,6 +358,7 @@ async def serve(options: argparse.Namespace) -> None:
         receipt_delay=options.receipt_delay,
         rate=options.rate,
         control_port=options.control_port,
+        id_format=options.ids,
     )
     async with carrier:
         sys.stdout.write(f"SMSC simulator listening on {options.host}:{carrier.port} for {options.system_id}\n")
