@@ -142,6 +142,7 @@ DEEDS = {
     "topup.started": "Card payment started",
     "batch.accepted": "Messages accepted",
     "batch.cancelled": "Messages cancelled",
+    "batch.rescheduled": "Time of sending changed",
 }
 NAMES = {
     "contact_name": "contact name",

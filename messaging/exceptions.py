@@ -72,9 +72,25 @@ class NotEnoughMoney(SendingError):
         self.shortfall = shortfall
 
 
+class BadSchedule(SendingError):
+    """The time of sending has passed, or is too far ahead."""
+
+    field = "send_at"
+
+
+class BadValidity(SendingError):
+    """The messages would end before they are sent, or wait for too long."""
+
+    field = "valid_for"
+
+
 class PriceChanged(SendingError):
     """The batch costs another amount than the preview showed; nothing was sent."""
 
 
 class NotCancellable(SendingError):
     """Nothing of the batch waits any more."""
+
+
+class NotReschedulable(SendingError):
+    """The batch has begun, or never waited for a time."""

@@ -9,9 +9,10 @@ from messaging.services import (
     ledger_checks,
     partitions,
     receipts,
+    scheduling,
     settling,
 )
-from messaging.wakeups import ACTIONS, CALLS, DISPATCH, INBOUND, RECEIPTS, SETTLE, taken, wake
+from messaging.wakeups import ACTIONS, CALLS, DISPATCH, DUE, INBOUND, RECEIPTS, SETTLE, taken, wake
 
 # After this many in one go a task gives its place to others and comes back.
 AT_ONCE = 20_000
@@ -29,6 +30,17 @@ def dispatch_route(route_id: int) -> None:
     """Fill up one route's stock: messages were accepted, or its connectors run out."""
     taken(DISPATCH, route_id)
     dispatching.dispatch_route(route_id)
+
+
+@shared_task(name=DUE)
+def dispatch_due() -> None:
+    """Queue what is due, a round at a time so that dispatching goes on between, and have its routes visited."""
+    taken(DUE)
+    queued = scheduling.queue_due()
+    for route_id in queued.routes:
+        wake(DISPATCH, route_id)
+    if queued.count >= scheduling.CHUNK:
+        wake(DUE)
 
 
 @shared_task(name=SETTLE)

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 
 DISPATCH = "messaging.tasks.dispatch_route"
+DUE = "messaging.tasks.dispatch_due"
 SETTLE = "messaging.tasks.settle_messages"
 RECEIPTS = "messaging.tasks.apply_receipts"
 INBOUND = "messaging.tasks.receive_inbound"

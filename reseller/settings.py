@@ -193,6 +193,7 @@ CELERY_BEAT_SCHEDULE = {
     "recharges": {"task": "billing.tasks.sweep_recharges", "schedule": 60, "options": {"expire_seconds": 60}},
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
+    "due": {"task": "messaging.tasks.dispatch_due", "schedule": 1, "options": {"expire_seconds": 1}},
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
     "inbound": {"task": "messaging.tasks.receive_inbound", "schedule": 2, "options": {"expire_seconds": 2}},
@@ -333,6 +334,9 @@ RENEWAL_GRACE_DAYS = env.int("RENEWAL_GRACE_DAYS", 7)
 RENEWAL_SUSPENDED_DAYS = env.int("RENEWAL_SUSPENDED_DAYS", 7)
 # Days after its release until a number can be leased again.
 NUMBER_QUARANTINE_DAYS = env.int("NUMBER_QUARANTINE_DAYS", 30)
+# Hours after its time of sending within which a message has to be sent, where its batch says nothing else; what is not
+# sent by then expires and costs nothing. 0 = no end.
+VALIDITY_HOURS = env.int("VALIDITY_HOURS", 72)
 # How long a long message is waited for before it is delivered without the parts that have not come.
 INBOUND_PART_SECONDS = env.int("INBOUND_PART_SECONDS", 600)
 # How long a carrier that missed our answer may take to bring the same message again (messaging/services).

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -83,7 +84,8 @@ class Flight:
 
     def submit(self, number: int) -> Submit:
         """The submit of a part."""
-        return Submit(self.message.sender, self.message.recipient, self.parts[number - 1])
+        one = self.message
+        return Submit(one.sender, one.recipient, self.parts[number - 1], validity_period=validity(one.valid_until))
 
     def answered(self, number: int, answer: SubmitAnswer) -> bool:
         """Take the carrier's answer to a part; True when it is throttling."""
@@ -135,7 +137,7 @@ class Flight:
         if self.message.attempts >= RETRIED[self._later]:
             return self._record(State.FAILED, error_code=code, reason=f"{reason} Tried {self.message.attempts} times.")
         delay = back_off(self.message.attempts, LONGEST_DELAY)
-        return self._record(State.QUEUED, error_code=code, reason=reason, delay=delay)
+        return self._record(State.SCHEDULED, error_code=code, reason=reason, delay=delay)
 
     def _retry_rest(self) -> Record | float:
         if self._later is not None:
@@ -150,6 +152,11 @@ class Flight:
 
     def _record(self, state: str, **more: object) -> Record:
         return Record(self.message.id, str(state), **more)  # type: ignore[arg-type]
+
+
+def validity(until: datetime | None) -> str:
+    """A moment as SMPP's absolute time (3.4, 7.1.1), in UTC; empty for None: the carrier's own validity."""
+    return f"{until.astimezone(UTC):%y%m%d%H%M%S}000+" if until else ""
 
 
 def error_code(status: int) -> str:

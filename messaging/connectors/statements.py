@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from messaging.connectors.database import Database
 from messaging.services import inbound_parts
 from messaging.services.inbound_parts import PartRow
+from messaging.services.scheduling import LATE
 from smpp.pdu import Deliver
 from smpp.receipts import Receipt
 
@@ -16,15 +18,23 @@ LOST = "The connection to the carrier ended before its answer came."
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
+# What is past its validity goes no further, and its hold is released (messaging/services/expiring.py).
 _CLAIM = """
     WITH picked AS MATERIALIZED (
-        SELECT id FROM messaging_message
-        WHERE route_id = %s AND state = 'released'
-          AND NOT EXISTS (SELECT FROM messaging_route WHERE id = %s AND is_paused)
-        ORDER BY message_class, priority DESC, id LIMIT %s FOR UPDATE SKIP LOCKED)
-    UPDATE messaging_message m SET state = 'sending', claim = %s, sending_at = now(), attempts = m.attempts + 1
+        SELECT id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message
+        WHERE route_id = %(route)s AND state = 'released'
+          AND NOT EXISTS (SELECT FROM messaging_route WHERE id = %(route)s AND is_paused)
+        ORDER BY message_class, priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    UPDATE messaging_message m SET
+        state = CASE WHEN picked.is_late THEN 'expired' ELSE 'sending' END,
+        claim = CASE WHEN picked.is_late THEN '' ELSE %(token)s END,
+        sending_at = CASE WHEN NOT picked.is_late THEN now() END,
+        attempts = m.attempts + (NOT picked.is_late)::int,
+        done_at = CASE WHEN picked.is_late THEN now() END,
+        reason = CASE WHEN picked.is_late THEN %(late)s ELSE m.reason END
     FROM picked, messaging_batch b WHERE m.id = picked.id AND b.id = m.batch_id
-    RETURNING m.message_class, -m.priority, m.id, m.recipient, m.sender, coalesce(m.text, b.text), m.attempts
+    RETURNING m.message_class, -m.priority, m.id, m.recipient, m.sender, coalesce(m.text, b.text), m.attempts,
+        m.valid_until, picked.is_late
 """
 _SWEEP = """
     UPDATE messaging_message SET state = 'unknown', reason = %s
@@ -45,8 +55,8 @@ _RECORD = """
             carrier_id = r.carrier_id, error_code = r.error_code, reason = r.reason,
             not_before = coalesce(now() + r.delay * interval '1 second', m.not_before),
             attempts = greatest(m.attempts - r.untried, 0),
-            released_at = CASE WHEN r.state <> 'queued' THEN m.released_at END,
-            sending_at = CASE WHEN r.state NOT IN ('queued', 'released') THEN m.sending_at END,
+            released_at = CASE WHEN r.state <> 'scheduled' THEN m.released_at END,
+            sending_at = CASE WHEN r.state NOT IN ('scheduled', 'released') THEN m.sending_at END,
             claim = CASE WHEN r.state = 'unknown' THEN m.claim ELSE '' END
         FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(carrier_ids)s::text[], %(codes)s::text[],
                     %(reasons)s::text[], %(delays)s::float8[], %(untried)s::int[])
@@ -74,7 +84,10 @@ _CLAIMS = "SELECT DISTINCT route_id, claim FROM messaging_message WHERE state = 
 
 
 class ClaimedMessage(NamedTuple):
-    """A message that this process has marked ``sending``; ``attempts`` counts this one in."""
+    """A message that this process has marked ``sending``; ``attempts`` counts this one in.
+
+    Past ``valid_until`` it is worth nothing to the account; None = the carrier's own time.
+    """
 
     message_class: int
     order: int
@@ -89,6 +102,7 @@ class ClaimedMessage(NamedTuple):
 class Record:
     """What became of a claimed message. ``delay``: seconds to wait before it is tried again.
 
+    valid_until: datetime | None = None
     ``untried`` is 1 when nothing of it was written to the carrier; ``parts`` are the carrier's ids by part number of a
     long message.
     """
@@ -134,8 +148,8 @@ async def unlock_bind(database: Database, connector_id: int, bind: int) -> None:
 
 async def claim(database: Database, route_id: int, limit: int, token: str) -> list[ClaimedMessage]:
     """Mark up to ``limit`` released messages ``sending`` for ``token``; committed on return, most urgent first."""
-    rows = await database.fetch(_CLAIM, [route_id, route_id, limit, token])
-    return sorted(ClaimedMessage(*row) for row in rows)
+    rows = await database.fetch(_CLAIM, {"route": route_id, "limit": limit, "token": token, "late": LATE})
+    return sorted(ClaimedMessage(*row) for *row, is_late in rows if not is_late)
 
 
 async def mark_dead_claims(database: Database, route_id: int, prefix: str, token: str) -> None:

@@ -1,7 +1,7 @@
 """Accepting a batch: everything that was promised is written, and its money held, in one transaction, or nothing is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -22,13 +22,15 @@ from billing.services.recharges import RECHARGE
 from billing.wording import money_text
 from contacts.services.opt_outs import hold_still
 from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingError, SendingNotAllowed
-from messaging.models import Batch, Message, MessageClass
+from messaging.models import Batch, Message, MessageClass, SendingTerms
 from messaging.services.batch_plan import Plan
 from messaging.services.planning import Planner, Sending, plan_batch
+from messaging.services.scheduling import Schedule, make_schedule
 from messaging.wakeups import DISPATCH, wake
 
 _COPY_MESSAGES = (
-    "COPY messaging_message (batch_id, account_id, payer_id, route_id, quote_id, recipient, sender, parts, price,"
+    "COPY messaging_message (batch_id, account_id, payer_id, not_before, valid_until,"
+    " route_id, quote_id, recipient, sender, parts, price,"
     " display_price, text, message_class, priority, state) FROM STDIN"
 )
 STOPPED = "Sending is stopped for this account. Ask whoever manages it."  # the reason is another account's affair
@@ -43,6 +45,8 @@ def accept_batch(
     message_class: int = MessageClass.BULK,
     idempotency_key: str = "",
     expected_price: Decimal | None = None,
+    send_at: datetime | None = None,
+    valid_until: datetime | None = None,
     **sending: Unpack[Sending],
 ) -> Batch:
     """Accept a text to many recipients: hold its whole price and queue its messages, or refuse and write nothing.
@@ -51,20 +55,24 @@ def accept_batch(
     and however many at once it comes. ``expected_price`` is the total that the person saw; another one is refused, so
     that nobody pays more than was shown. ``sending`` is what plan_batch takes: sender, text, recipients and the rest.
 
+    With ``send_at`` the messages wait for that moment, their price held; past ``valid_until`` (the default is
+    VALIDITY_HOURS after the time of sending) they are not sent any more and their hold is released.
+
     Whoever opted out before the batch is accepted is left out of it: opt-outs of the account wait meanwhile.
 
-    Raises SendingError: what plan_batch raises, NothingToSend, PriceChanged, NotEnoughMoney, and SendingNotAllowed
-    while the payer's wallet is frozen or an account above cannot cover its margin below zero.
+    Raises SendingError: what plan_batch and make_schedule raise, NothingToSend, PriceChanged, NotEnoughMoney, and
+    SendingNotAllowed while the payer's wallet is frozen or an account above cannot cover its margin below zero.
     """
     earlier = _find_batch(account, idempotency_key)
     if earlier is not None:
         return earlier
+    schedule = make_schedule(send_at, valid_until)
     try:
         with transaction.atomic():
             hold_still(account)
             plan = plan_batch(account=account, **sending)
             _check_plan(plan, expected_price)
-            return _pay_and_write(_Order(plan, actor, door, message_class, idempotency_key))
+            return _pay_and_write(_Order(plan, actor, door, message_class, idempotency_key, schedule))
     except IntegrityError as error:
         # Another request with this key came first and has committed: one_batch_a_key waited for it.
         earlier = _find_batch(account, idempotency_key)
@@ -82,6 +90,7 @@ class _Order:
     door: str
     message_class: int
     idempotency_key: str
+    schedule: Schedule = field(default_factory=make_schedule)
 
 
 def _pay_and_write(order: _Order) -> Batch:
@@ -272,6 +281,7 @@ def _batch_of(order: _Order, identifier: UUID, now: datetime) -> Batch:
         sender=plan.sender, text=plan.text, encoding=plan.encoding, message_class=order.message_class,
         idempotency_key=order.idempotency_key, message_count=plan.message_count, excluded_count=len(plan.exclusions),
         part_count=plan.part_count, currency=plan.currency, price=plan.total, created_at=now, accepted_at=now,
+        send_at=order.schedule.send_at, valid_until=order.schedule.valid_until,
     )  # fmt: skip
 
 
@@ -292,11 +302,14 @@ def _save_quotes(plans: list[Plan]) -> _Quotes:
 def _copy_messages(batches: list[tuple[Batch, Plan]], quotes: _Quotes) -> None:
     """Write all messages with COPY; ids are made by the database, in the order of the recipients."""
     priced: dict[tuple[int, str, int], tuple[int, Decimal, Decimal | None]] = {}
+    senders = {batch.account_id for batch, _ in batches}
+    priorities = dict(SendingTerms.objects.filter(account__in=senders).values_list("account_id", "priority"))
     with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
         for batch, plan in batches:
             sender = batch.account_id
-            before = (batch.pk, sender, batch.payer_id)
-            after = (batch.message_class, 0, Message.State.QUEUED.value)
+            state = Message.State.SCHEDULED if batch.send_at else Message.State.QUEUED
+            before = (batch.pk, sender, batch.payer_id, batch.send_at, batch.valid_until)
+            after = (batch.message_class, priorities.get(sender, 0), state.value)
             for recipient in plan.recipients:
                 prefix, parts = recipient.price.prefix, recipient.parts
                 if (sender, prefix, parts) not in priced:

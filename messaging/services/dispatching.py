@@ -46,7 +46,7 @@ _RELEASE = """
         SELECT m.id FROM unnest(%(accounts)s::bigint[]) AS one(account_id) CROSS JOIN LATERAL (
             SELECT id FROM messaging_message
             WHERE route_id = %(route)s AND message_class = %(class)s AND account_id = one.account_id
-              AND state = 'queued' AND (not_before IS NULL OR not_before <= now())
+              AND state = 'queued'
             ORDER BY priority DESC, id LIMIT %(each)s FOR UPDATE SKIP LOCKED) AS m
         LIMIT %(room)s)
     UPDATE messaging_message m SET state = 'released', released_at = now()

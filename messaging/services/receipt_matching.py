@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-MATCH_DAYS = 30  # a carrier's id is looked for among messages of that age; older ids may be used again
+# A carrier's id is looked for among messages accepted since; older ids may be used again. Messages may wait for up to
+# 60 days before they are sent (messaging/services/scheduling.py), and their receipts for two weeks more.
+MATCH_DAYS = 75
 # Tries (0.5 + 1 + 2 s) after which a receipt is no longer just early: the answer would have been recorded by then.
 PATIENCE = 3
 # A carrier keeps a message for some days; receipts come soon after.

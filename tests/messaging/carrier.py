@@ -13,13 +13,14 @@ from messaging.connectors.process import ConnectorProcess
 from messaging.models import Message, Route, SmppConnector
 from messaging.services.dispatching import dispatch_all
 from messaging.services.receipts import apply_waiting
+from messaging.services.scheduling import queue_due
 from messaging.services.settling import settle_waiting
 from smpp.simulator import Simulator
 from tests.loops import run_scenario
 
 T = TypeVar("T")
 
-OPEN = ("queued", "released", "sending", "unknown", "sent")
+OPEN = ("scheduled", "queued", "released", "sending", "unknown", "sent")
 
 
 def connect_route(port: int, *, window: int = 50, binds: int = 1, throughput: int = 500) -> SmppConnector:
@@ -62,6 +63,7 @@ async def connectors() -> AsyncIterator[ConnectorProcess]:
 
 def do_work() -> None:
     """One round of what beat has workers do."""
+    queue_due()
     dispatch_all()
     apply_waiting(100_000)
     settle_waiting(100_000)

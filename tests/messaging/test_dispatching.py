@@ -1,9 +1,6 @@
 """Releasing: stock, urgency, fairness, pauses (messaging/services/dispatching.py)."""
 
 from collections import Counter
-from datetime import timedelta
-
-from django.utils import timezone
 
 from accounts.services.accounts import reactivate_account, suspend_account
 from messaging.models import Message, MessageClass, Route
@@ -83,17 +80,6 @@ def test_priority_goes_before_age_within_an_account(client_member: Member):
     dispatch_route(route.pk)
 
     assert [m.recipient for m in released()] == [numbers(2)[1]]
-
-
-def test_a_message_waits_until_its_time(client_member: Member):
-    accept(client_member, numbers(2))
-    Message.objects.filter(recipient=numbers(1)[0]).update(not_before=timezone.now() + timedelta(seconds=30))
-
-    dispatch_all()
-    assert [m.recipient for m in released()] == [numbers(2)[1]]
-
-    Message.objects.filter(recipient=numbers(1)[0]).update(not_before=timezone.now() - timedelta(minutes=1))
-    assert dispatch_all() == 1
 
 
 def test_paused_routes_and_suspended_lines_keep_their_messages_queued(client_member: Member, reseller: Member):

@@ -84,7 +84,7 @@ def test_throttled_messages_wait_longer_each_time_and_fail_in_the_end():
     one = flight(attempts=3)
     answer(one, THROTTLED)
     outcome = record(one)
-    assert (outcome.state, outcome.error_code, outcome.untried) == ("queued", "ESME_RTHROTTLED", 0)
+    assert (outcome.state, outcome.error_code, outcome.untried) == ("scheduled", "ESME_RTHROTTLED", 0)
     assert outcome.delay == pytest.approx(2.0, rel=0.26)
     last = flight(attempts=RETRIED[THROTTLED])
     answer(last, THROTTLED)

@@ -60,7 +60,7 @@ def test_dispatching(full_queue: Route, client_member: Member):
 
 def test_claiming_and_recording(full_queue: Route):
     set_state("released")
-    plan = explain(statements._CLAIM, [full_queue.pk, full_queue.pk, 50, "1:0:me"])
+    plan = explain(statements._CLAIM, {"route": full_queue.pk, "limit": 50, "token": "1:0:me", "late": "late"})
     assert "route_id_message_class_priority_id_idx" in plan, plan
     assert rows_removed(plan) < FEW, plan
 
