@@ -96,13 +96,13 @@ class ClaimedMessage(NamedTuple):
     sender: str
     text: str
     attempts: int
+    valid_until: datetime | None = None
 
 
 @dataclass(slots=True)
 class Record:
     """What became of a claimed message. ``delay``: seconds to wait before it is tried again.
 
-    valid_until: datetime | None = None
     ``untried`` is 1 when nothing of it was written to the carrier; ``parts`` are the carrier's ids by part number of a
     long message.
     """
