@@ -1,162 +1,25 @@
-"""Staff's view of carriers (to change) and of batches, messages and receipts (to read)."""
+"""Staff's view of batches, messages and receipts, to read; what else staff see registers itself."""
 
 import re
-from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html_join
-from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminPasswordWidget
 
-from accounts.staff_screens import BoundedPaginator, LabelledInline, ReadOnlyAdmin, ReadOnlyInline, show_moment
+from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline, show_moment
 from billing.models import Hold
-from messaging import http_inbound_admin, inbound_admin  # noqa: F401  (register themselves)
-from messaging.models import (
-    Batch,
-    ConnectorStatus,
-    Exclusion,
-    Message,
-    MessagePart,
-    Receipt,
-    Route,
-    RouteRule,
-    SmppConnector,
-)
+from messaging import http_inbound_admin, inbound_admin, route_admin  # noqa: F401  (register themselves)
+from messaging.models import Batch, Exclusion, Message, MessagePart, Receipt
 
-# A bind that has said nothing for so long is not held by anybody any more.
-SILENT_AFTER = timedelta(minutes=2)
 MESSAGE_LABELS = {
     "Delivered": "success", "Sent": "info", "Sending": "info", "Ready to send": "info", "Queued": "info",
     "Unknown": "warning", "Held back": "warning", "Undelivered": "danger", "Expired": "danger", "Rejected": "danger",
     "Blocked": "danger", "Failed": "danger",
 }  # fmt: skip
 BATCH_LABELS = {"Accepted": "success", "Preparing": "info", "Refused": "danger", "Cancelled": "warning"}
-
-
-# --- Carriers ------------------------------------------------------------------------------------------------------
-
-
-class ConnectorForm(forms.ModelForm):
-    """The password is written and never shown; an empty field leaves it as it is."""
-
-    password = forms.CharField(
-        max_length=9, required=False, strip=False, help_text="Never shown. Leave empty to keep the one in use.",
-        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-    )  # fmt: skip
-
-    class Meta:
-        model = SmppConnector
-        fields = (
-            "route", "host", "port", "system_id", "password", "system_type", "binds", "window", "enquire_link_seconds",
-            "is_enabled",
-        )  # fmt: skip
-
-    def clean_password(self) -> str:
-        return str(self.cleaned_data["password"] or self.initial.get("password", ""))
-
-
-class RouteRuleInline(LabelledInline):
-    model = RouteRule
-    fields = ("prefix",)
-    ordering = ("prefix",)
-    extra = 1
-
-
-class ConnectorInline(StackedInline):
-    model = SmppConnector
-    form = ConnectorForm
-    extra = 0
-
-
-class StatusInline(ReadOnlyInline):
-    model = ConnectorStatus
-    fields = ("bind", "state", "detail", "since", "seen_at")
-    readonly_fields = fields
-    ordering = ("bind",)
-
-
-def describe_binds(connector: SmppConnector) -> str:
-    """Each bind's state as its process last told it; silent ones are called so."""
-    if not connector.is_enabled:
-        return "Switched off"
-    told = sorted(connector.statuses.all(), key=lambda status: status.bind)
-    silent = timezone.now() - SILENT_AFTER
-    words = [
-        (status.bind, "Silent" if status.seen_at < silent else status.get_state_display(), status.detail)
-        for status in told
-    ]
-    return format_html_join("; ", "{}: {} {}", words) if words else "Never started"
-
-
-@admin.register(Route)
-class RouteAdmin(ModelAdmin):
-    """Ways to carriers, with the prefixes that take them and how to bind."""
-
-    list_display = ("name", "code", "prefixes", "throughput", "is_paused", "binds")
-    list_filter = ("is_paused",)
-    search_fields = ("name", "code")
-    ordering = ("name",)
-    inlines = (RouteRuleInline, ConnectorInline)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
-        found = super().get_queryset(request)
-        return found.select_related("smpp_connector").prefetch_related("rules", "smpp_connector__statuses")
-
-    @display(description="prefixes")
-    def prefixes(self, route: Route) -> str:
-        rules = sorted(str(rule) for rule in route.rules.all())
-        return ", ".join(rules[:8]) + (f" and {len(rules) - 8} more" if len(rules) > 8 else "")
-
-    @display(description="binds")
-    def binds(self, route: Route) -> str:
-        connector = getattr(route, "smpp_connector", None)
-        return describe_binds(connector) if connector else "No connector"
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Messages name their route for good; a route that is not wanted is paused or loses its prefixes."""
-        return False
-
-
-@admin.register(SmppConnector)
-class SmppConnectorAdmin(ModelAdmin):
-    """How to bind, and what the connector processes say of it."""
-
-    form = ConnectorForm
-    list_display = ("route", "host", "port", "system_id", "is_enabled", "status")
-    list_filter = ("is_enabled",)
-    list_select_related = ("route",)
-    search_fields = ("host", "system_id", "route__name")
-    ordering = ("route__name",)
-    inlines = (StatusInline,)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[SmppConnector]:
-        return super().get_queryset(request).prefetch_related("statuses")
-
-    @display(description="binds")
-    def status(self, connector: SmppConnector) -> str:
-        return describe_binds(connector)
-
-
-@admin.register(RouteRule)
-class RouteRuleAdmin(ModelAdmin):
-    """Which route takes what; here the rule for all other numbers (an empty prefix) is made too."""
-
-    list_display = ("shown_prefix", "route")
-    list_select_related = ("route",)
-    list_filter = ("route",)
-    search_fields = ("prefix__startswith",)
-    ordering = ("prefix",)
-
-    @display(description="prefix", ordering="prefix")
-    def shown_prefix(self, rule: RouteRule) -> str:
-        return str(rule)
 
 
 # --- Messages ------------------------------------------------------------------------------------------------------

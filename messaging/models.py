@@ -73,7 +73,10 @@ class Batch(models.Model):
 
     class Meta:
         verbose_name_plural = "batches"
-        indexes = [models.Index(fields=["account", "-id"])]
+        indexes = [
+            models.Index(fields=["account", "-id"]),
+            models.Index(fields=["valid_until"], condition=Q(valid_until__isnull=False), name="batch_validity"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["account", "idempotency_key"], condition=~Q(idempotency_key=""), name="one_batch_a_key"
@@ -274,5 +277,20 @@ from messaging.inbound_models import (  # noqa: E402, F401
     InboundMessage,
     InboundPart,
 )
-from messaging.route_models import ConnectorStatus, RouteRule, SmppConnector  # noqa: E402, F401
+from messaging.pace_models import (  # noqa: E402, F401
+    BindShare,
+    RouteTurns,
+    SendingDay,
+    SendingPace,
+    SilentMessage,
+    SweepMark,
+)
+from messaging.route_models import (  # noqa: E402, F401
+    ConnectorStatus,
+    RouteChoice,
+    RouteCost,
+    RoutePlan,
+    RouteRule,
+    SmppConnector,
+)
 from messaging.sending_models import SendingTerms  # noqa: E402, F401

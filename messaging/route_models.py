@@ -1,8 +1,12 @@
-"""Ways to carriers: routes, which numbers they take, and the connectors that speak to carriers for them."""
+"""Ways to carriers: routes, the plans that choose among them, and the connectors that speak to carriers for them."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
+
+from billing.models import MoneyField
 
 
 class Route(models.Model):
@@ -16,28 +20,104 @@ class Route(models.Model):
         "draining", default=False, help_text="Finishes what it has been given and is given nothing more."
     )
     max_attempts = models.PositiveSmallIntegerField(
-        default=5, help_text="Tries of one message here before it goes to the plan's next route, or fails."
-    )
+        default=12, validators=[MinValueValidator(1)],
+        help_text="Tries of one message here before it goes to the plan's next route, or fails. 5 take some 10"
+        " seconds, 12 some 5 minutes.",
+    )  # fmt: skip
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(throughput__gt=0), name="route_throughput_positive")]
+        constraints = [
+            models.CheckConstraint(condition=Q(throughput__gt=0), name="route_throughput_positive"),
+            models.CheckConstraint(condition=Q(max_attempts__gt=0), name="route_attempts_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RoutePlan(models.Model):
+    """Which routes an account's messages take. Exactly one is the default (the last rule stands in the database)."""
+
+    name = models.CharField(max_length=60, unique=True)
+    is_default = models.BooleanField(
+        "default", default=False, help_text="Of accounts for which neither they nor anyone above them has a plan."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["is_default"], condition=Q(is_default=True), name="one_default_plan")
+        ]
 
     def __str__(self) -> str:
         return self.name
 
 
 class RouteRule(models.Model):
-    """Which route takes numbers with a prefix; the longest prefix wins, the empty one takes the rest."""
+    """How a plan treats numbers with a prefix; the longest prefix wins, the empty one takes the rest."""
 
-    prefix = models.CharField(max_length=15, blank=True, unique=True, help_text="Digits without +; empty = all others.")
-    route = models.ForeignKey(Route, models.PROTECT, related_name="rules")
+    class Strategy(models.TextChoices):
+        PRIORITY = "priority", "In their order"
+        LEAST_COST = "least_cost", "Cheapest first"
+        PERCENTAGE = "percentage", "By percentage"
+
+    plan = models.ForeignKey(RoutePlan, models.CASCADE, related_name="rules")
+    prefix = models.CharField(max_length=15, blank=True, help_text="Digits without +; empty = all others.")
+    strategy = models.CharField(
+        max_length=10, choices=Strategy.choices, default=Strategy.PRIORITY, help_text="How a message's route is chosen."
+    )
 
     class Meta:
-        constraints = [models.CheckConstraint(condition=Q(prefix__regex=r"^\d{0,15}$"), name="rule_prefix_digits")]
+        constraints = [
+            models.UniqueConstraint(fields=["plan", "prefix"], name="one_rule_a_prefix"),
+            models.CheckConstraint(condition=Q(prefix__regex=r"^\d{0,15}$"), name="rule_prefix_digits"),
+        ]
 
     def __str__(self) -> str:
         return f"+{self.prefix}" if self.prefix else "all other numbers"
+
+
+class RouteChoice(models.Model):
+    """A route that a rule may choose."""
+
+    rule = models.ForeignKey(RouteRule, models.CASCADE, related_name="choices")
+    route = models.ForeignKey(Route, models.PROTECT, related_name="choices")
+    position = models.PositiveSmallIntegerField(default=1, help_text="1 is tried first; the others take over from it.")
+    percent = models.PositiveSmallIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Share of the messages; only by percentage, where all of a rule's are 100 together.",
+    )  # fmt: skip
+
+    class Meta:
+        ordering = ["position", "pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["rule", "route"], name="one_choice_a_route"),
+            models.CheckConstraint(condition=Q(percent=None) | Q(percent__range=(1, 100)), name="choice_percent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position}"
+
+
+class RouteCost(models.Model):
+    """What a route's carrier takes for one part to numbers with a prefix; the longest prefix wins."""
+
+    route = models.ForeignKey(Route, models.CASCADE, related_name="costs")
+    prefix = models.CharField(max_length=15, blank=True, help_text="Digits without +; empty = all others.")
+    currency = models.CharField(max_length=3, validators=[RegexValidator("^[A-Z]{3}$", "Three letters, such as AUD.")])
+    amount = MoneyField(
+        validators=[MinValueValidator(0)], help_text="For one part. Compared with prices of its own currency only."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["route", "prefix", "currency"], name="one_cost_a_prefix"),
+            models.CheckConstraint(condition=Q(prefix__regex=r"^\d{0,15}$"), name="cost_prefix_digits"),
+            models.CheckConstraint(condition=Q(amount__gte=0), name="cost_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
 
 
 class SmppConnector(models.Model):
@@ -79,16 +159,21 @@ class ConnectorStatus(models.Model):
         REFUSED = "refused", "Refused"
         DOWN = "down", "Down"
 
-    connector = models.ForeignKey(SmppConnector, models.CASCADE, related_name="statuses")
+    route = models.ForeignKey(Route, models.CASCADE, related_name="statuses")
     bind = models.PositiveSmallIntegerField()
     state = models.CharField(max_length=10, choices=State.choices)
     detail = models.CharField(max_length=200, blank=True)
     since = models.DateTimeField()
     seen_at = models.DateTimeField()
+    bound_at = models.DateTimeField(
+        db_default=Now(), help_text="Last seen bound, or first tried if it never was."
+    )
+    slowed_since = models.DateTimeField(null=True, help_text="The carrier throttles it since then.")
+    in_hand = models.PositiveIntegerField(db_default=0, help_text="Claimed messages that have no answer yet.")
 
     class Meta:
         verbose_name_plural = "connector statuses"
-        constraints = [models.UniqueConstraint(fields=["connector", "bind"], name="one_status_a_bind")]
+        constraints = [models.UniqueConstraint(fields=["route", "bind"], name="one_status_of_a_bind")]
 
     def __str__(self) -> str:
         return self.get_state_display()

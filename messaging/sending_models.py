@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from accounts.models import Account
+from messaging.route_models import RoutePlan
 
 
 class SendingTerms(models.Model):
@@ -33,6 +34,10 @@ class SendingTerms(models.Model):
     weight = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="Share of a busy route beside other accounts: 2 gets twice as much as 1.",
+    )  # fmt: skip
+    route_plan = models.ForeignKey(
+        RoutePlan, models.PROTECT, null=True, blank=True, related_name="+",
+        help_text="Which routes its messages take; empty = the plan of the account above it, at last the default plan.",
     )  # fmt: skip
     waiting_days = models.PositiveSmallIntegerField(
         "days of waiting DLR", default=3, validators=[MinValueValidator(1), MaxValueValidator(30)],

@@ -45,7 +45,8 @@ _NAVIGATION = [
         "title": "Carriers",
         "items": [
             _link("Routes", "alt_route", "messaging_route"),
-            _link("Route rules", "rule", "messaging_routerule"),
+            _link("Route plans", "route", "messaging_routeplan"),
+            _link("Rules of plans", "rule", "messaging_routerule"),
             _link("Connectors", "settings_ethernet", "messaging_smppconnector"),
             _link("HTTP inbound", "http", "messaging_httpinbound"),
         ],

@@ -62,3 +62,17 @@ def check_webhooks_stay_outside(app_configs: Any, **kwargs: Any) -> list[CheckMe
             id="reseller.E003",
         )
     ]
+
+
+@register()
+def check_below_cost_sends(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A word that nobody reads would let messages go at a loss."""
+    if settings.BELOW_COST_SENDS in ("flag", "refuse"):
+        return []
+    return [
+        Error(
+            f"BELOW_COST_SENDS is {settings.BELOW_COST_SENDS!r}.",
+            hint="Set it to flag or refuse.",
+            id="reseller.E004",
+        )
+    ]

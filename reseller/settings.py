@@ -334,6 +334,11 @@ RENEWAL_GRACE_DAYS = env.int("RENEWAL_GRACE_DAYS", 7)
 RENEWAL_SUSPENDED_DAYS = env.int("RENEWAL_SUSPENDED_DAYS", 7)
 # Days after its release until a number can be leased again.
 NUMBER_QUARANTINE_DAYS = env.int("NUMBER_QUARANTINE_DAYS", 30)
+# What happens to messages for which the platform gets less than their route's carrier takes: "flag" lets them go and
+# shows them to staff, "refuse" leaves such recipients out.
+BELOW_COST_SENDS = env.str("BELOW_COST_SENDS", "flag")
+# Seconds without a bind that is bound, or throttled without a pause, after which a route's messages take others.
+FAILOVER_SECONDS = env.int("FAILOVER_SECONDS", 60)
 # Hours after its time of sending within which a message has to be sent, where its batch says nothing else; what is not
 # sent by then expires and costs nothing. 0 = no end.
 VALIDITY_HOURS = env.int("VALIDITY_HOURS", 72)

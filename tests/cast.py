@@ -15,7 +15,8 @@ from accounts.services.users import create_member
 from billing.models import BillingTerms, Rate, RateCard
 from billing.services import ledger
 from billing.services.terms import create_terms
-from messaging.models import Route, RouteRule
+from messaging.models import Route
+from messaging.services.routing import set_rule
 
 PASSWORD = "Test-pass-2026-x"
 Method = BillingTerms.Method
@@ -52,7 +53,7 @@ def make_rates(currency: str = "AUD") -> RateCard:
 def make_route(throughput: int = 1000) -> Route:
     """A route that takes every number."""
     route = Route.objects.create(code="test", name="Test carrier", throughput=throughput)
-    RouteRule.objects.create(prefix="", route=route)
+    set_rule(prefix="", routes=[route])
     return route
 
 

@@ -129,6 +129,14 @@ class PriceList:
                 return self._prices[prefix]
         raise NoPrice("No price for this destination; ask whoever manages the account to add it.")
 
+    def income_of(self, recipient: str) -> Decimal:
+        """What the platform gets for one part to an E.164 number: its direct client's price, in the branch's currency.
+
+        For an account that sends with credits, what such a part costs today; its credits were bought before. Raises
+        NoPrice.
+        """
+        return self.money_price_of(recipient).chain[0][1]
+
     def _credit_price(self, recipient: str) -> UnitPrice:
         """One credit a part, to numbers of the credits' own country only."""
         self.money_price_of(recipient)  # what the platform does not sell cannot be sent with credits either

@@ -71,7 +71,10 @@ class Bind:
     @property
     def status(self) -> StatusRow | None:
         """What to show of this bind; None while another process runs it."""
-        return StatusRow(*self.config.key, str(self._state), self._detail) if self._owns else None
+        if not self._owns:
+            return None
+        hand = self.hand
+        return StatusRow(*self.config.key, str(self._state), self._detail, len(hand.claimed), hand.pacer.is_slow)
 
     def stop(self) -> None:
         """Have ``run`` drain and return."""

@@ -6,7 +6,7 @@ from messaging.connectors.database import Database
 from smpp.client import ClientConfig
 
 _LOAD = """
-    SELECT c.id, c.route_id, r.code, c.host, c.port, c.system_id, c.password, c.system_type, c.binds, c."window",
+    SELECT c.route_id, r.code, c.host, c.port, c.system_id, c.password, c.system_type, c.binds, c."window",
            c.enquire_link_seconds, r.throughput
     FROM messaging_smppconnector c JOIN messaging_route r ON r.id = c.route_id WHERE c.is_enabled ORDER BY c.id
 """
@@ -14,9 +14,8 @@ _LOAD = """
 
 @dataclass(frozen=True)
 class BindConfig:
-    """One session to a carrier: ``number`` counts a connector's binds from 0, ``rate`` is its share in submits/s."""
+    """One session to a carrier: ``number`` counts a route's binds from 0, ``rate`` is its share in submits/s."""
 
-    connector_id: int
     number: int
     route_id: int
     route_code: str
@@ -25,7 +24,7 @@ class BindConfig:
 
     @property
     def key(self) -> tuple[int, int]:
-        return self.connector_id, self.number
+        return self.route_id, self.number
 
     @property
     def name(self) -> str:
@@ -36,15 +35,12 @@ async def load_binds(database: Database) -> list[BindConfig]:
     """Every bind that enabled connectors want; raises DatabaseAway."""
     binds = []
     for row in await database.fetch(_LOAD):
-        connector_id, route_id, code, host, port, system_id, password, system_type, count, window, enquire, total = row
+        route_id, code, host, port, system_id, password, system_type, count, window, enquire, total = row
         smpp = ClientConfig(
             host=host, port=port, system_id=system_id, password=password, system_type=system_type,
             window=max(1, window), enquire_link_seconds=max(1, enquire),
         )  # fmt: skip
-        binds += [
-            BindConfig(connector_id, number, route_id, code, smpp, share(total, count, number))
-            for number in range(count)
-        ]
+        binds += [BindConfig(number, route_id, code, smpp, share(total, count, number)) for number in range(count)]
     return binds
 
 

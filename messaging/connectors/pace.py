@@ -54,5 +54,10 @@ class Pacer:
             self._factor = max(SLOWEST, self._current_factor(now) / 2)
             self._slowed_at = now
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether throttling keeps it under half of its rate."""
+        return self._current_factor(self._clock()) < 0.5
+
     def _current_factor(self, now: float) -> float:
         return min(1.0, self._factor + max(0.0, now - self._slowed_at) * RECOVERY)

@@ -165,11 +165,10 @@ class ConnectorProcess:
         database = Database("connectors orphans")
         try:
             for route_id, token in await statements.open_claims(database):
-                connector_id, _, rest = token.partition(":")
-                number = rest.partition(":")[0]
-                if not (connector_id.isdigit() and number.isdigit()):
+                number = token.removeprefix(f"{route_id}:").partition(":")[0]
+                if not number.isdigit():
                     continue
-                key = int(connector_id), int(number)
+                key = route_id, int(number)
                 if key not in self._binds and await statements.lock_bind(database, *key):
                     await statements.mark_dead_claims(database, route_id, statements.claim_prefix(*key), "")
                     await statements.unlock_bind(database, *key)

@@ -74,11 +74,17 @@ _STORE_RECEIPTS = """
     SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
 """
 _STATUS = """
-    INSERT INTO messaging_connectorstatus AS s (connector_id, bind, state, detail, since, seen_at)
-    SELECT c, b, t, d, now(), now() FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[]) AS r(c, b, t, d)
-    WHERE EXISTS (SELECT FROM messaging_smppconnector WHERE id = c)
-    ON CONFLICT (connector_id, bind) DO UPDATE SET seen_at = now(), detail = EXCLUDED.detail, state = EXCLUDED.state,
-        since = CASE WHEN s.state = EXCLUDED.state THEN s.since ELSE now() END
+    INSERT INTO messaging_connectorstatus AS s
+        (route_id, bind, state, detail, in_hand, slowed_since, since, seen_at, bound_at)
+    SELECT r.route_id, r.bind, r.state, r.detail, r.in_hand, CASE WHEN r.is_slow THEN now() END, now(), now(), now()
+    FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::text[], %s::int[], %s::bool[])
+        AS r(route_id, bind, state, detail, in_hand, is_slow)
+    WHERE EXISTS (SELECT FROM messaging_route WHERE id = r.route_id)
+    ON CONFLICT (route_id, bind) DO UPDATE SET seen_at = now(), detail = EXCLUDED.detail, state = EXCLUDED.state,
+        in_hand = EXCLUDED.in_hand,
+        since = CASE WHEN s.state = EXCLUDED.state THEN s.since ELSE now() END,
+        bound_at = CASE WHEN EXCLUDED.state = 'bound' THEN now() ELSE s.bound_at END,
+        slowed_since = CASE WHEN EXCLUDED.slowed_since IS NOT NULL THEN coalesce(s.slowed_since, now()) END
 """
 _CLAIMS = "SELECT DISTINCT route_id, claim FROM messaging_message WHERE state = 'sending'"
 
@@ -118,32 +124,34 @@ class Record:
 
 
 class StatusRow(NamedTuple):
-    """A bind's state (ConnectorStatus.State) for people to see."""
+    """A bind's state (ConnectorStatus.State), and what it has in hand, for people to see."""
 
-    connector_id: int
+    route_id: int
     bind: int
     state: str
     detail: str
+    in_hand: int
+    is_slow: bool
 
 
-def claim_prefix(connector_id: int, bind: int) -> str:
+def claim_prefix(route_id: int, bind: int) -> str:
     """What the claims of every process that ever ran this bind begin with."""
-    return f"{connector_id}:{bind}:"
+    return f"{route_id}:{bind}:"
 
 
-def _lock_key(connector_id: int, bind: int) -> int:
-    return connector_id * 1000 + bind
+def _lock_key(route_id: int, bind: int) -> int:
+    return route_id * 1000 + bind
 
 
-async def lock_bind(database: Database, connector_id: int, bind: int) -> bool:
+async def lock_bind(database: Database, route_id: int, bind: int) -> bool:
     """Take the right to run a bind for as long as this connection lasts; False when another process has it."""
-    rows = await database.fetch(_LOCK, [LOCK_SPACE, _lock_key(connector_id, bind)])
+    rows = await database.fetch(_LOCK, [LOCK_SPACE, _lock_key(route_id, bind)])
     return bool(rows[0][0])
 
 
-async def unlock_bind(database: Database, connector_id: int, bind: int) -> None:
+async def unlock_bind(database: Database, route_id: int, bind: int) -> None:
     """Give the right back."""
-    await database.fetch(_UNLOCK, [LOCK_SPACE, _lock_key(connector_id, bind)])
+    await database.fetch(_UNLOCK, [LOCK_SPACE, _lock_key(route_id, bind)])
 
 
 async def claim(database: Database, route_id: int, limit: int, token: str) -> list[ClaimedMessage]:
@@ -205,7 +213,7 @@ def _recipient(source: str) -> str:
 async def write_statuses(database: Database, rows: Sequence[StatusRow]) -> None:
     """Show the state of binds."""
     if rows:
-        await database.fetch(_STATUS, _columns([(*row[:3], row.detail[:200]) for row in rows], 4))
+        await database.fetch(_STATUS, _columns([row._replace(detail=row.detail[:200]) for row in rows], 6))
 
 
 async def open_claims(database: Database) -> list[tuple[int, str]]:

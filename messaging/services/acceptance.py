@@ -31,7 +31,7 @@ from messaging.wakeups import DISPATCH, wake
 _COPY_MESSAGES = (
     "COPY messaging_message (batch_id, account_id, payer_id, not_before, valid_until,"
     " route_id, quote_id, recipient, sender, parts, price,"
-    " display_price, text, message_class, priority, state) FROM STDIN"
+    " display_price, text, cost, message_class, priority, state) FROM STDIN"
 )
 STOPPED = "Sending is stopped for this account. Ask whoever manages it."  # the reason is another account's affair
 _COPY_EXCLUSIONS = "COPY messaging_exclusion (batch_id, value, reason, detail) FROM STDIN"
@@ -317,7 +317,7 @@ def _copy_messages(batches: list[tuple[Batch, Plan]], quotes: _Quotes) -> None:
                 quote_id, price, display = priced[sender, prefix, parts]
                 copy.write_row((
                     *before, recipient.route_id, quote_id, recipient.number, batch.sender, parts, price, display,
-                    recipient.text, *after,
+                    recipient.text, recipient.cost, *after,
                 ))  # fmt: skip
 
 

@@ -16,7 +16,8 @@ MIXED = "mixed"
 class PlannedRecipient:
     """A recipient that would get the message: E.164 number, the price of one part and the route that takes it.
 
-    ``text`` is its own, None where it gets the batch's as it is; ``parts`` are that text's.
+    ``text`` is its own, None where it gets the batch's as it is; ``parts`` are that text's. ``cost`` is the carrier's
+    for all parts in the account's currency, None where it is not known.
     """
 
     number: str
@@ -24,6 +25,7 @@ class PlannedRecipient:
     route_id: int
     parts: int
     text: str | None = None
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

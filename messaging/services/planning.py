@@ -25,8 +25,9 @@ from messaging.exceptions import (
     TooManyRecipients,
     TrialExpired,
 )
-from messaging.models import Exclusion, RouteRule
+from messaging.models import Exclusion
 from messaging.services.batch_plan import Destination, Plan, PlannedExclusion, PlannedRecipient
+from messaging.services.routing import RoutePlanner
 from messaging.services.texts import MAX_PARTS, Texts, Unsendable, check_text, storable
 from smpp.text import segment
 
@@ -152,8 +153,8 @@ class Planner:
             raise SendingNotAllowed(str(error)) from error
 
     @cached_property
-    def _routes(self) -> dict[str, int]:
-        return load_routes()
+    def _routes(self) -> RoutePlanner:
+        return RoutePlanner(self._account)
 
     @cached_property
     def _shows_money(self) -> bool:
@@ -217,22 +218,16 @@ def check_sender(sender: str, country: str = "") -> str:
     return sender
 
 
-def load_routes() -> dict[str, int]:
-    """Route ids by prefix (digits without "+"; the empty one takes the rest)."""
-    return dict(RouteRule.objects.values_list("prefix", "route_id"))
-
-
 class _Sorter:
     """Sorts recipients into those that get the message and those that do not."""
 
-    def __init__(self, prices: PriceList, routes: dict[str, int], texts: Texts) -> None:
+    def __init__(self, prices: PriceList, routes: RoutePlanner, texts: Texts) -> None:
         self.recipients: list[PlannedRecipient] = []
         self.exclusions: list[PlannedExclusion] = []
         self.encodings: set[str] = set()
         self._prices = prices
         self._routes = routes
         self._texts = texts
-        self._route_lengths = sorted({len(prefix) for prefix in routes}, reverse=True)
 
     def sort(self, values: "list[tuple[str, str | NotMobile]]", opted_out: set[str]) -> None:
         """Sort the values, as typed, each with its number or why it is none."""
@@ -257,21 +252,17 @@ class _Sorter:
             return self._exclude(value, _Refusal(Reason.NO_PRICE, str(error)))
         except NotLocal as error:
             return self._exclude(value, _Refusal(Reason.NOT_LOCAL, str(error)))
-        route_id = self._route_of(number)
-        if route_id is None:
-            return self._exclude(value, _Refusal(Reason.NO_ROUTE, "No carrier takes this destination yet."))
         own = self._texts.of(number)
+        parts = 1 if isinstance(own, Unsendable) else own.segments.parts
+        income = self._prices.income_of(number) if self._prices.uses_credits else price.chain[0][1]
+        choice = self._routes.choose(number, parts, income)
+        if choice is None:
+            # Nothing is said of costs: a route that would cost more than it brings is no route for this account.
+            return self._exclude(value, _Refusal(Reason.NO_ROUTE, "No carrier takes this destination yet."))
         if isinstance(own, Unsendable):
             return self._exclude(value, _Refusal(Reason.TEXT, own.detail))
         self.encodings.add(own.segments.encoding)
-        self.recipients.append(PlannedRecipient(number, price, route_id, own.segments.parts, own.text))
-
-    def _route_of(self, number: str) -> int | None:
-        for length in self._route_lengths:
-            route_id = self._routes.get(number[1 : 1 + length])
-            if route_id is not None:
-                return route_id
-        return None
+        self.recipients.append(PlannedRecipient(number, price, choice.route_id, parts, own.text, choice.cost))
 
     def _exclude(self, value: str, refusal: "_Refusal") -> None:
         self.exclusions.append(PlannedExclusion(storable(value)[:60], refusal.reason, refusal.detail[:200]))

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from accounts.models import Account, OutgoingMail
 from billing.models import CREDITS, LedgerAccount, LedgerCheck, LedgerEntry, PaymentEvent, TopUp
-from messaging.admin import SILENT_AFTER
 from messaging.models import ConnectorStatus, Message, SmppConnector
+from messaging.services.route_states import SILENT_AFTER
 from messaging.periods import uuid_floor
 
 State = Message.State
@@ -75,7 +75,7 @@ def _messages(midnight: datetime) -> list[Figure]:
 def _operation(now: datetime) -> list[Figure]:
     wanted = SmppConnector.objects.filter(is_enabled=True).aggregate(binds=Sum("binds"))["binds"] or 0
     bound = ConnectorStatus.objects.filter(
-        connector__is_enabled=True, state=ConnectorStatus.State.BOUND, seen_at__gte=now - SILENT_AFTER
+        route__smpp_connector__is_enabled=True, state=ConnectorStatus.State.BOUND, seen_at__gte=now - SILENT_AFTER
     ).count()
     mails = OutgoingMail.objects.filter(state=OutgoingMail.State.FAILED).count()
     events = PaymentEvent.objects.filter(processed_at=None).count()

@@ -2,7 +2,8 @@
 
 from django.conf import settings
 
-from messaging.models import Route, RouteRule, SmppConnector
+from messaging.models import Route, SmppConnector
+from messaging.services.routing import set_rule
 
 CODE = "simulator"
 
@@ -10,7 +11,7 @@ CODE = "simulator"
 def load_carrier() -> Route:
     """Make the route, its rule and its connector."""
     route = Route.objects.create(code=CODE, name="Simulated carrier", throughput=500)
-    RouteRule.objects.get_or_create(prefix="", defaults={"route": route})
+    set_rule(prefix="", routes=[route])
     SmppConnector.objects.create(
         route=route, host=settings.SIMULATOR_HOST, port=settings.SIMULATOR_PORT, system_id="relay", password="simulator"
     )

@@ -16,8 +16,9 @@ from messaging.exceptions import (
     TextTooLong,
     TooManyRecipients,
 )
-from messaging.models import RouteRule
+from messaging.models import Route, RouteRule
 from messaging.services.planning import check_sender, check_text, plan_batch, split_recipients
+from messaging.services.routing import set_rule
 from tests.cast import Member
 
 
@@ -142,10 +143,8 @@ def test_a_number_without_a_route_is_left_out(client_member: Member):
 
 
 def test_the_longest_prefix_chooses_the_route(client_member: Member):
-    from messaging.models import Route
-
     other = Route.objects.create(code="nz", name="NZ", throughput=10)
-    RouteRule.objects.create(prefix="64", route=other)
+    set_rule(prefix="64", routes=[other])
 
     plan = plan_batch(
         account=client_member.account, sender="Shop", text="Hi", recipients=["0412345678", "+64211234567"]

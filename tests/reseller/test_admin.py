@@ -25,7 +25,7 @@ from billing.models import (
     TopUp,
 )  # fmt: skip
 from billing.selectors import balance_of
-from messaging.models import Batch, ConnectorStatus, Message, Receipt, Route, RouteRule, SmppConnector
+from messaging.models import Batch, ConnectorStatus, Message, Receipt, Route, RoutePlan, RouteRule, SmppConnector
 from reseller.demo.load import load_demo
 from tests.cast import PASSWORD, LogIn, Member
 
@@ -58,10 +58,8 @@ def test_every_page_of_the_admin_opens_for_staff(staff: Client):
     PaymentEvent.objects.create(event_id="evt_1", type="x", payload={})
     OutgoingMail.objects.create(key="k", to="a@test.example", subject="s", text="t")
     RateOverride.objects.create(account=Account.objects.filter(parent__parent=None).last(), prefix="61", price=1)
-    connector = SmppConnector.objects.get()
-    ConnectorStatus.objects.create(
-        connector=connector, bind=0, state="bound", since=timezone.now(), seen_at=timezone.now()
-    )
+    route = SmppConnector.objects.earliest("pk").route
+    ConnectorStatus.objects.create(route=route, bind=0, state="bound", since=timezone.now(), seen_at=timezone.now())
     assert staff.get("/admin/").status_code == 200
     for model in REGISTERED:
         assert staff.get(url(model)).status_code == 200, model
@@ -303,8 +301,38 @@ def test_overrides_are_for_direct_clients_only(staff: Client, reseller: Member, 
 
 def test_a_route_is_made_that_takes_all_other_numbers(staff: Client):
     route = Route.objects.create(code="r", name="R")
-    assert staff.post(url(RouteRule, "add"), {"prefix": "", "route": route.pk}).status_code == 302
-    assert route.rules.get().prefix == ""
+    values = {
+        "plan": RoutePlan.objects.get().pk, "prefix": "", "strategy": "priority", "choices-0-position": "1",
+        "choices-0-route": route.pk, "choices-TOTAL_FORMS": "1", "choices-INITIAL_FORMS": "0",
+    }  # fmt: skip
+    assert staff.post(url(RouteRule, "add"), values).status_code == 302
+    assert route.choices.get().rule.prefix == ""
+
+
+def test_percentages_of_a_rule_are_a_hundred_together(staff: Client):
+    routes = [Route.objects.create(code=code, name=code) for code in ("a", "b")]
+    values = {
+        "plan": RoutePlan.objects.get().pk, "prefix": "61", "strategy": "percentage",
+        "choices-0-position": "1", "choices-0-route": routes[0].pk, "choices-0-percent": "70",
+        "choices-1-position": "2", "choices-1-route": routes[1].pk, "choices-1-percent": "20",
+        "choices-TOTAL_FORMS": "2", "choices-INITIAL_FORMS": "0",
+    }  # fmt: skip
+    page = staff.post(url(RouteRule, "add"), values)
+    assert "The percentages are 90 together; give each route one, 100 in all." in page.content.decode()
+    assert not RouteRule.objects.filter(prefix="61").exists()
+    assert staff.post(url(RouteRule, "add"), values | {"choices-1-percent": "30"}).status_code == 302
+    assert [choice.percent for choice in RouteRule.objects.get(prefix="61").choices.all()] == [70, 30]
+
+
+def test_another_plan_becomes_the_default_and_none_gives_it_up(staff: Client):
+    first = RoutePlan.objects.get()
+    rules = {"rules-TOTAL_FORMS": "0", "rules-INITIAL_FORMS": "0"}
+    page = staff.post(url(RoutePlan, "change", first.pk), {"name": first.name} | rules)
+    assert "make another plan the default instead" in page.content.decode()
+    answer = staff.post(url(RoutePlan, "add"), {"name": "Second", "is_default": "on"} | rules)
+    assert answer.status_code == 302
+    assert dict(RoutePlan.objects.values_list("name", "is_default")) == {"Second": True, first.name: False}
+    assert staff.get(url(RoutePlan, "delete", RoutePlan.objects.get(name="Second").pk)).status_code == 403
 
 
 def test_a_connectors_password_is_written_and_never_shown(staff: Client):
@@ -315,8 +343,7 @@ def test_a_connectors_password_is_written_and_never_shown(staff: Client):
     assert "secret99" not in staff.get(url(Route, "change", route.pk)).content.decode()
     values = {
         "route": route.pk, "host": "other", "port": "2775", "system_id": "s", "password": "", "binds": "1",
-        "window": "10", "enquire_link_seconds": "15", "is_enabled": "on",
-        "statuses-TOTAL_FORMS": "0", "statuses-INITIAL_FORMS": "0",
+        "window": "10", "enquire_link_seconds": "15", "is_enabled": "on", "receipt_id_format": "as_is",
     }  # fmt: skip
     assert staff.post(page, values).status_code == 302
     connector.refresh_from_db()

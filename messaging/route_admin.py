@@ -1,0 +1,233 @@
+"""Staff's screens of carriers: routes with their costs and connectors, and the plans that choose among routes."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from unfold.admin import ModelAdmin, StackedInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminPasswordWidget
+
+from accounts.staff_screens import LabelledInline, ReadOnlyInline
+from messaging.models import ConnectorStatus, Route, RouteChoice, RouteCost, RoutePlan, RouteRule, SmppConnector
+from messaging.services.route_states import SILENT_AFTER
+from messaging.services.routing import make_default
+
+Strategy = RouteRule.Strategy
+
+
+# --- Routes --------------------------------------------------------------------------------------------------------
+
+
+class ConnectorForm(forms.ModelForm):
+    """The password is written and never shown; an empty field leaves it as it is."""
+
+    password = forms.CharField(
+        max_length=9, required=False, strip=False, help_text="Never shown. Leave empty to keep the one in use.",
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+    )  # fmt: skip
+
+    class Meta:
+        model = SmppConnector
+        fields = (
+            "route", "host", "port", "system_id", "password", "system_type", "binds", "window", "enquire_link_seconds",
+            "receipt_id_format", "supports_query", "is_enabled",
+        )  # fmt: skip
+
+    def clean_password(self) -> str:
+        return str(self.cleaned_data["password"] or self.initial.get("password", ""))
+
+
+class ConnectorInline(StackedInline):
+    model = SmppConnector
+    form = ConnectorForm
+    extra = 0
+
+
+class CostInline(LabelledInline):
+    model = RouteCost
+    fields = ("prefix", "currency", "amount")
+    ordering = ("prefix", "currency")
+    extra = 1
+
+
+class StatusInline(ReadOnlyInline):
+    model = ConnectorStatus
+    fields = ("bind", "state", "detail", "in_hand", "since", "seen_at")
+    readonly_fields = fields
+    ordering = ("bind",)
+
+
+def describe_binds(route: Route) -> str:
+    """Each bind's state as its process last told it; silent ones are called so."""
+    connector = getattr(route, "smpp_connector", None)
+    if connector is None:
+        return "No connector"
+    if not connector.is_enabled:
+        return "Switched off"
+    told = sorted(route.statuses.all(), key=lambda status: status.bind)
+    silent = timezone.now() - SILENT_AFTER
+    words = [
+        (status.bind, "Silent" if status.seen_at < silent else status.get_state_display(), status.detail)
+        for status in told
+    ]
+    return format_html_join("; ", "{}: {} {}", words) if words else "Never started"
+
+
+@admin.register(Route)
+class RouteAdmin(ModelAdmin):
+    """Ways to carriers, with what they cost and how to bind."""
+
+    list_display = ("name", "code", "prefixes", "throughput", "is_paused", "is_draining", "binds")
+    list_filter = ("is_paused", "is_draining")
+    search_fields = ("name", "code")
+    ordering = ("name",)
+    inlines = (StatusInline, CostInline, ConnectorInline)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
+        found = super().get_queryset(request)
+        return found.select_related("smpp_connector").prefetch_related("choices__rule__plan", "statuses")
+
+    @display(description="takes")
+    def prefixes(self, route: Route) -> str:
+        rules = sorted(f"{choice.rule} ({choice.rule.plan})" for choice in route.choices.all())
+        return ", ".join(rules[:8]) + (f" and {len(rules) - 8} more" if len(rules) > 8 else "")
+
+    @display(description="binds")
+    def binds(self, route: Route) -> str:
+        return describe_binds(route)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Messages name their route for good; a route that is not wanted is paused or leaves all plans."""
+        return False
+
+
+@admin.register(SmppConnector)
+class SmppConnectorAdmin(ModelAdmin):
+    """How to bind, and what the connector processes say of it."""
+
+    form = ConnectorForm
+    list_display = ("route", "host", "port", "system_id", "is_enabled", "status")
+    list_filter = ("is_enabled",)
+    search_fields = ("host", "system_id", "route__name")
+    ordering = ("route__name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SmppConnector]:
+        return super().get_queryset(request).select_related("route").prefetch_related("route__statuses")
+
+    @display(description="binds")
+    def status(self, connector: SmppConnector) -> str:
+        return describe_binds(connector.route)
+
+
+# --- Plans ---------------------------------------------------------------------------------------------------------
+
+
+class RulesOfPlan(LabelledInline):
+    model = RouteRule
+    fields = ("prefix", "strategy")
+    ordering = ("prefix",)
+    extra = 1
+    show_change_link = True
+
+
+class PlanForm(forms.ModelForm):
+    """One plan is always the default: another takes over, none is given up."""
+
+    class Meta:
+        model = RoutePlan
+        fields = ("name", "is_default")
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """That there is a default plan already is no error: ``make_default`` has the old one give way."""
+        return super()._get_validation_exclusions() | {"is_default"}  # type: ignore[misc]
+
+    def clean_is_default(self) -> bool:
+        wanted = bool(self.cleaned_data["is_default"])
+        if self.instance.pk and self.initial.get("is_default") and not wanted:
+            raise forms.ValidationError("One plan has to be the default: make another plan the default instead.")
+        return wanted
+
+
+@admin.register(RoutePlan)
+class RoutePlanAdmin(ModelAdmin):
+    """Which routes the messages of accounts take. An account's plan is set in its sending terms."""
+
+    form = PlanForm
+    list_display = ("name", "is_default", "prefixes")
+    search_fields = ("name",)
+    ordering = ("-is_default", "name")
+    inlines = (RulesOfPlan,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RoutePlan]:
+        return super().get_queryset(request).prefetch_related("rules")
+
+    @display(description="rules for")
+    def prefixes(self, plan: RoutePlan) -> str:
+        return ", ".join(sorted(str(rule) for rule in plan.rules.all())[:12])
+
+    def save_model(self, request: HttpRequest, obj: RoutePlan, form: Any, change: bool) -> None:
+        """The one that was the default gives it up before this one is written (one_default_plan)."""
+        becomes_default = obj.is_default
+        obj.is_default = becomes_default and "is_default" not in form.changed_data
+        super().save_model(request, obj, form, change)
+        if becomes_default:
+            make_default(obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: RoutePlan | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and obj.is_default)
+
+
+class ChoicesFormSet(forms.BaseInlineFormSet):
+    """The routes of one rule, judged together."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        kept = [form.cleaned_data for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        if not kept:
+            raise forms.ValidationError("Choose at least one route; numbers of a rule without one are sent nowhere.")
+        if self.instance.strategy != Strategy.PERCENTAGE:
+            return
+        total = sum(row.get("percent") or 0 for row in kept)
+        if total != 100 or any(not row.get("percent") for row in kept):
+            raise forms.ValidationError(f"The percentages are {total} together; give each route one, 100 in all.")
+
+
+class ChoiceInline(LabelledInline):
+    model = RouteChoice
+    formset = ChoicesFormSet
+    fields = ("position", "route", "percent")
+    ordering = ("position", "pk")
+    extra = 1
+
+
+@admin.register(RouteRule)
+class RouteRuleAdmin(ModelAdmin):
+    """Which routes a plan's messages to a prefix take, and how one is chosen."""
+
+    list_display = ("shown_prefix", "plan", "strategy", "routes")
+    list_filter = ("plan", "strategy")
+    list_select_related = ("plan",)
+    search_fields = ("prefix__startswith",)
+    ordering = ("plan", "prefix")
+    inlines = (ChoiceInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RouteRule]:
+        return super().get_queryset(request).prefetch_related("choices__route")
+
+    @display(description="prefix", ordering="prefix")
+    def shown_prefix(self, rule: RouteRule) -> str:
+        return str(rule)
+
+    @display(description="routes")
+    def routes(self, rule: RouteRule) -> str:
+        return ", ".join(
+            f"{choice.route} ({choice.percent} %)" if rule.strategy == Strategy.PERCENTAGE else str(choice.route)
+            for choice in rule.choices.all()
+        )

@@ -1,0 +1,25 @@
+"""Which routes are up and which are down, as the connector processes last told it."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Max
+from django.utils import timezone
+
+from messaging.models import ConnectorStatus
+
+State = ConnectorStatus.State
+SILENT_AFTER = timedelta(seconds=15)  # a bind's process tells its state every second
+
+
+def up_routes() -> set[int]:
+    """Routes with a bind that is bound now."""
+    seen = ConnectorStatus.objects.filter(state=State.BOUND, seen_at__gte=timezone.now() - SILENT_AFTER)
+    return set(seen.values_list("route_id", flat=True))
+
+
+def down_routes() -> set[int]:
+    """Routes of which no bind has been bound for FAILOVER_SECONDS, though a connector process tried."""
+    last = ConnectorStatus.objects.order_by().values_list("route_id").annotate(last=Max("bound_at"))
+    silent = timezone.now() - timedelta(seconds=settings.FAILOVER_SECONDS)
+    return {route_id for route_id, bound_at in last if bound_at < silent}
