@@ -14,6 +14,7 @@ from uuid import UUID
 import structlog
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from accounts.models import Account
@@ -21,14 +22,15 @@ from accounts.services.mail import queue_mail
 from contacts.models import ContactList
 from contacts.services.lists import add_to_list
 from messaging.exceptions import PriceChanged, SendingError
-from messaging.models import InboundAction, InboundMessage
+from messaging.models import Batch, InboundAction, InboundMessage
 from messaging.reply_addresses import reply_address
+from messaging.services.acceptance import accept_singles
 from messaging.services.inbound_texts import TextAction, Texting
 from messaging.services.plans import join_by_hash, pin_plans
 
 log = structlog.get_logger(__name__)
 
-TURN = 100  # actions of one account in one transaction
+TURN = 500
 LOCK_SPACE = 0x494E4241  # "INBA": the first key of the advisory locks of accounts' turns
 MAX_ATTEMPTS = 8
 FIRST_RETRY_SECONDS = 15.0  # then 30, 60, …: half an hour in all
@@ -107,12 +109,19 @@ def do_turn(account_id: int) -> int:
         if not ids:
             return 0
         actions = list(InboundAction.objects.filter(pk__in=ids).order_by("pk"))
-        messages = InboundMessage.objects.select_related("number", "conversation", "keyword").in_bulk(
-            {action.message_id for action in actions}
-        )
+        messages = _load_messages(actions)
         outcomes = _Turn(Account.objects.get(pk=account_id), messages).do(actions)
         record(cursor, outcomes)
     return len(outcomes)
+
+
+def _load_messages(actions: list[InboundAction]) -> dict[UUID, InboundMessage]:
+    """The actions' messages by their ids, with the numbers that they came to: a few, which many share."""
+    messages = InboundMessage.objects.in_bulk({action.message_id for action in actions})
+    prefetch_related_objects(list(messages.values()), "number")
+    mailed = {one.message_id for one in actions if one.kind == Kind.FORWARD_EMAIL} & messages.keys()
+    prefetch_related_objects([messages[pk] for pk in mailed], "conversation", "keyword")
+    return messages
 
 
 def record(cursor: CursorWrapper, outcomes: dict[int, Outcome]) -> None:
@@ -153,7 +162,7 @@ class _Turn:
         self._outcomes: dict[int, Outcome] = {}
 
     def do(self, actions: list[InboundAction]) -> dict[int, Outcome]:
-        """What became of each action by its id; texts that the turn has no room for are left out, and stay due."""
+        """What became of each action by its id."""
         doers: dict[str, Callable[[InboundAction, InboundMessage], Outcome]] = {
             Kind.ADD_TO_LIST: self._add_to_list,
             Kind.FORWARD_EMAIL: self._forward_email,
@@ -161,7 +170,7 @@ class _Turn:
         texts = []
         for action in actions:
             message = self._messages.get(action.message_id)
-            if message is None or message.number is None or message.conversation is None:
+            if message is None or message.number_id is None or message.conversation_id is None:
                 self._outcomes[action.pk] = Outcome(State.FAILED, "Its message is not kept any more.")
             elif action.kind in doers:
                 self._attempt(action, message, doers[action.kind])
@@ -206,32 +215,30 @@ class _Turn:
             self._outcomes[refused.action.pk] = Outcome(State.SKIPPED, words)
         for failed, words in texting.impossible():
             self._outcomes[failed.action.pk] = Outcome(State.FAILED, words)
-        for group in texting.groups():
-            self._send_group(texting, group)
+        fit = texting.fit()
+        for one, answer in zip(fit, self._accept(texting, fit), strict=True):
+            self._outcomes[one.action.pk] = _outcome_of(one.action, answer)
 
-    def _send_group(self, texting: Texting, group: list[TextAction]) -> None:
-        """Accept a group as one batch; when it is refused as a whole, each by itself."""
+    def _accept(self, texting: Texting, texts: list[TextAction]) -> list[Batch | Exception]:
+        """Accept texts together; where something breaks, each by itself, so that it spoils no other."""
         try:
             with transaction.atomic():
-                batch, refusals = texting.accept(group)
-        except SendingError as error:
-            if len(group) > 1:
-                for one in group:
-                    self._send_group(texting, [one])
-                return
-            again = isinstance(error, PriceChanged)
-            action = group[0].action
-            self._outcomes[action.pk] = try_again(action, str(error)) if again else Outcome(State.FAILED, str(error))
-            return
+                return [*accept_singles([texting.single(one) for one in texts])]
         except (OperationalError, InterfaceError):
             raise
         except Exception as error:
-            log.exception("inbound_action.failed", actions=[one.action.pk for one in group], detail=str(error))
-            for one in group:
-                self._outcomes[one.action.pk] = try_again(one.action, "Something went wrong on our side.")
-            return
-        for one in group:
-            refusal = refusals.get(one.phone)
-            self._outcomes[one.action.pk] = (
-                Outcome(State.FAILED, refusal) if refusal else Outcome(State.DONE, batch_id=batch.pk)
-            )
+            if len(texts) == 1:
+                log.exception("inbound_action.failed", action=texts[0].action.pk, detail=str(error))
+                return [error]
+        return [answer for one in texts for answer in self._accept(texting, [one])]
+
+
+def _outcome_of(action: InboundAction, answer: Batch | Exception) -> Outcome:
+    """What is refused for good is shown, for trying again would not change it."""
+    if isinstance(answer, Batch):
+        return Outcome(State.DONE, batch_id=answer.pk)
+    if isinstance(answer, PriceChanged):
+        return try_again(action, str(answer))
+    if isinstance(answer, SendingError):
+        return Outcome(State.FAILED, str(answer))
+    return try_again(action, "Something went wrong on our side.")

@@ -1,11 +1,10 @@
 """Texts that inbound messages set off: automatic replies and forwards to mobiles, and what keeps them from looping.
 
-They are batches like any other: priced, held, billed and sent at the account's and the route's rates. Equal texts from
-one number in a turn are one batch, which costs a tenth of the time of single ones.
+Each is a batch like any other: priced, held, billed and sent at the account's and the route's rates. Those of a turn
+are accepted together, which costs a fraction of the time.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -14,14 +13,12 @@ from django.db import connection
 from accounts.models import Account
 from contacts.selectors import opted_out_among
 from keywords.actions import is_phone
-from messaging.models import Batch, Exclusion, InboundAction, InboundMessage, MessageClass
-from messaging.services.acceptance import accept_batch
+from messaging.models import Batch, InboundAction, InboundMessage
+from messaging.services.acceptance import Single
 from messaging.services.planning import MAX_PARTS
 from smpp.text import segment
 from virtual_numbers.models import VirtualNumber
 from virtual_numbers.selectors import senders_of
-
-MOST_BATCHES = 25  # in one turn, which holds the payer's wallet locked
 
 # The bound leaves the newest partitions to search; a reply is sent within minutes of its message.
 _REPLIES = """
@@ -91,33 +88,17 @@ class Texting:
         """What cannot be sent from its number, with the reason."""
         return self._impossible
 
-    def groups(self) -> Iterator[list[TextAction]]:
-        """What can be one batch: the same text from the same number, each phone once. At most MOST_BATCHES."""
-        groups: dict[tuple[int, str, bool, int], list[TextAction]] = {}
-        seen: Counter[tuple[int, str, bool, str]] = Counter()
-        for one in self._fit:
-            kind = one.number.pk, one.text, one.confirms_opt_out
-            again = seen[*kind, one.phone]
-            seen[*kind, one.phone] += 1
-            groups.setdefault((*kind, again), []).append(one)
-        yield from list(groups.values())[:MOST_BATCHES]
+    def fit(self) -> list[TextAction]:
+        """What can be accepted, in order."""
+        return self._fit
 
-    def accept(self, group: list[TextAction]) -> tuple[Batch, dict[str, str]]:
-        """Accept a group as one batch; returns it and why some of its phones were left out of it.
-
-        Raises SendingError as accept_batch does.
-        """
-        first, count = group[0], len(group)
-        # Whoever is left out of a group and tried again by hand is in a smaller one, which needs a key of its own.
-        key = f"inbound-action-{first.action.pk}" if count == 1 else f"inbound-actions-{first.action.pk}-{count}"
-        batch = accept_batch(
-            account=self._account, actor=None, door=Batch.Door.KEYWORD, sender=first.number.number, text=first.text,
-            recipients=[one.phone for one in group], message_class=MessageClass.TRANSACTIONAL,
-            idempotency_key=key, confirms_opt_out=first.confirms_opt_out,
+    def single(self, one: TextAction) -> Single:
+        """A text as it is accepted, under a key that lets its action be done once."""
+        return Single(
+            account=self._account, actor=None, door=Batch.Door.KEYWORD, sender=one.number.number, text=one.text,
+            recipient=one.phone, idempotency_key=f"inbound-action-{one.action.pk}",
+            confirms_opt_out=one.confirms_opt_out,
         )  # fmt: skip
-        if batch.message_count == count:
-            return batch, {}
-        return batch, dict(Exclusion.objects.filter(batch=batch).values_list("value", "detail"))
 
     def _sort(self, texts: list[TextAction]) -> None:
         phones = {one.phone for one in texts}

@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import OutgoingMail
@@ -14,7 +16,7 @@ from billing.models import BillingTerms
 from billing.selectors import balance_of
 from contacts.models import ContactList, ListMember, OptOut
 from contacts.services.opt_outs import opt_out
-from messaging.models import Batch, Conversation, InboundAction, Message
+from messaging.models import Batch, Conversation, InboundAction, InboundMessage, Message
 from messaging.reply_addresses import conversation_of, reply_address
 from messaging.services import inbound_actions, inbound_texts
 from messaging.services.inbound_actions import do_waiting, retry_actions
@@ -75,20 +77,42 @@ def test_a_keyword_replies_lists_and_forwards(client_member: Member, number: Vir
     assert reply.done_at
 
 
-def test_equal_replies_of_a_turn_are_one_batch_and_each_phone_gets_each_reply(client_member: Member, number):
+def test_replies_of_a_turn_are_accepted_together_each_as_a_batch_under_the_key_of_its_action(
+    client_member: Member, number: VirtualNumber
+):
     set_number(number, first_reply="Hello", later_reply="Hello")
-    for phone in (PHONE, OTHER_PHONE, PHONE):
-        bring("Hi", to=NUMBER, sender=phone)
+    counts = []
+    for phones in ([PHONE] * 2, [OTHER_PHONE] * 2, [f"+6141234{index:04d}" for index in range(8)]):
+        for phone in phones:  # the first time opens ledger accounts and stores the quote
+            bring("Hi", to=NUMBER, sender=phone)
+        receive()
+        with CaptureQueriesContext(connection) as queries:
+            do_waiting(100)
+        counts.append(len(queries))
+
+    assert counts[1] == counts[2]
+    done = InboundAction.objects.select_related("batch").order_by("pk")
+    for one in done:
+        assert one.batch is not None
+        assert one.batch.idempotency_key == f"inbound-action-{one.pk}"
+        sender = InboundMessage.objects.get(pk=one.message_id).sender
+        assert list(one.batch.messages.values_list("recipient", flat=True)) == [sender]
+    assert len({one.batch for one in done}) == len(done) == 12
+    assert balance_of(client_member.account).held == D("0.84")
+
+
+def test_a_reply_that_was_accepted_before_its_action_was_recorded_is_not_sent_again(client_member: Member, number):
+    set_number(number, first_reply="Hello")
+    bring("Hi", to=NUMBER)
     do()
-    batches = [sorted(b.messages.values_list("recipient", flat=True)) for b in Batch.objects.order_by("pk")]
-    assert batches == [[PHONE, OTHER_PHONE], [PHONE]]
-    assert [(one.batch.messages.filter(recipient=one_phone).count()) for one, one_phone in zip(
-        InboundAction.objects.order_by("pk"), (PHONE, OTHER_PHONE, PHONE), strict=True
-    )] == [1, 1, 1]  # fmt: skip
-    assert balance_of(client_member.account).held == D("0.21")
+    sent = action().batch
+    InboundAction.objects.update(state="waiting", batch=None, done_at=None)
+    due_again()
+    do_waiting(10)
+    assert (action().state, action().batch, Batch.objects.count()) == ("done", sent, 1)
 
 
-def test_who_is_left_out_of_a_batch_of_replies_fails_also_when_it_is_tried_again(number: VirtualNumber):
+def test_a_phone_that_cannot_be_sent_to_fails_also_when_it_is_tried_again(number: VirtualNumber):
     set_number(number, first_reply="Hello")
     bring("Hi", to=NUMBER, sender="+61291234567")
     bring("Hi", to=NUMBER)
@@ -298,6 +322,28 @@ def test_one_that_breaks_is_tried_again_and_spoils_no_other(client_member: Membe
     do_waiting(10)
     bad.refresh_from_db()
     assert bad.state == "done"
+
+
+def test_a_text_that_breaks_acceptance_is_tried_again_and_the_others_of_its_turn_are_sent(number, monkeypatch):
+    set_number(number, first_reply="Hello")
+    accept = inbound_actions.accept_singles
+
+    def fail(singles: Any) -> Any:
+        if any(one.recipient == PHONE for one in singles):
+            raise RuntimeError("broken")
+        return accept(singles)
+
+    monkeypatch.setattr(inbound_actions, "accept_singles", fail)
+    for phone in (OTHER_PHONE, PHONE, "+61412340001"):
+        bring("Hi", to=NUMBER, sender=phone)
+    do()
+    assert [state for _, _, state in actions()] == ["done", "waiting", "done"]
+    assert action(state="waiting").error == "Something went wrong on our side."
+
+    monkeypatch.setattr(inbound_actions, "accept_singles", accept)
+    due_again()
+    do_waiting(10)
+    assert sorted(Message.objects.values_list("recipient", flat=True)) == ["+61412340001", PHONE, OTHER_PHONE]
 
 
 def test_a_list_that_is_gone_is_left_out(client_member: Member, number: VirtualNumber):
