@@ -219,6 +219,13 @@ class Message(models.Model):
         return self.sent_at is None and self.state in self.FINAL
 
 
+class UnknownMessage(Message):
+    """A message as staff's page of unknown ones shows it, which has a permission of its own."""
+
+    class Meta:
+        proxy = True
+
+
 class MessagePart(models.Model):
     """One submitted part of a long message (messages of one part have none). Partitioned like messages."""
 
