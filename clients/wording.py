@@ -143,6 +143,8 @@ DEEDS = {
     "batch.accepted": "Messages accepted",
     "batch.cancelled": "Messages cancelled",
     "batch.rescheduled": "Time of sending changed",
+    "messages.sent_again": "Unknown messages sent again",
+    "messages.given_up": "Unknown messages given up",
 }
 NAMES = {
     "contact_name": "contact name",

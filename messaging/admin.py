@@ -11,7 +11,12 @@ from unfold.decorators import display
 
 from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline, show_moment
 from billing.models import Hold
-from messaging import http_inbound_admin, inbound_admin, route_admin  # noqa: F401  (register themselves)
+from messaging import (  # noqa: F401  (register themselves)
+    http_inbound_admin,
+    inbound_admin,
+    route_admin,
+    unknown_admin,
+)
 from messaging.models import Batch, Exclusion, Message, MessagePart, Receipt
 
 MESSAGE_LABELS = {

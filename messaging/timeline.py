@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from messaging.models import Message, MessagePart, Receipt
+from messaging.models import Message, MessagePart, Receipt, Route
 
 State = Message.State
 
@@ -38,16 +38,19 @@ class Event:
     detail: str = ""
 
 
-def timeline_of(message: Message, *, shows_money: bool) -> list[Event]:
-    """Everything known of the message's way, in the order in which it happened."""
+def timeline_of(message: Message, *, shows_money: bool, shows_routes: bool = False) -> list[Event]:
+    """Everything known of the message's way, in the order in which it happened; routes are for staff alone."""
     events = [Event(message.accepted_at, "Accepted", detail=_origin(message))]
+    way = _way_of(message) if shows_routes else ""
     if message.released_at:
         events.append(Event(message.released_at, "Released to the carrier's queue"))
     if message.sending_at:
-        events.append(Event(message.sending_at, "Submitted to the carrier", "progress"))
+        events.append(Event(message.sending_at, "Submitted to the carrier", "progress", detail=way))
     if message.sent_at:
         answer = f"Its id there: {message.carrier_id}" if message.carrier_id else ""
         events.append(Event(message.sent_at, "Accepted by the carrier", "sent", detail=answer))
+    if message.state == State.UNKNOWN:
+        events.append(_doubt_event(message, shows_money=shows_money))
     receipts = Receipt.objects.filter(message=message.pk).order_by("pk")
     events += [_receipt_event(receipt, message) for receipt in receipts]
     events += _end_events(message, has_receipt=any(event.code for event in events))
@@ -61,6 +64,23 @@ def _origin(message: Message) -> str:
     batch = message.batch
     door = f"through {batch.get_door_display()}"
     return f"{door}, by {batch.created_by}" if batch.created_by else door
+
+
+def _doubt_event(message: Message, *, shows_money: bool) -> Event:
+    detail = (
+        "We do not know whether the carrier took this message. It is not sent again by itself, so that nobody gets it"
+        " twice; a late receipt may still tell, and otherwise our staff decide."
+    )
+    money = " Its price stays set aside: nothing is charged while that is open." if shows_money else ""
+    return Event(message.sending_at or message.accepted_at, "No answer came", "waiting", detail=detail + money)
+
+
+def _way_of(message: Message) -> str:
+    """The route that has it, and those that it left before."""
+    tried = message.tried_routes or []
+    names = dict(Route.objects.filter(pk__in=[*tried, message.route_id]).values_list("pk", "name"))
+    left = ", ".join(names[key] for key in tried)
+    return f"Over {names[message.route_id]}" + (f", after {left}" if left else "")
 
 
 def _receipt_event(receipt: Receipt, message: Message) -> Event:

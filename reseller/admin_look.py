@@ -66,6 +66,7 @@ _NAVIGATION = [
         "items": [
             _link("Batches", "stacks", "messaging_batch"),
             _link("Messages", "sms", "messaging_message"),
+            _link("Unknown messages", "help", "messaging_unknownmessage"),
             _link("Receipts", "mark_chat_read", "messaging_receipt"),
             _link("Opt-outs", "unsubscribe", "contacts_optout"),
             _link("Inbound messages", "inbox", "messaging_inboundmessage"),
