@@ -1,21 +1,32 @@
 """Releasing messages to a route's connectors: urgent first, accounts in turn, never more than it soon sends.
 
-Only a small stock is released at a time, so that pausing, cancelling and urgent messages act at once. One dispatcher
-works on a route at a time (the route's row lock); any number may run.
+Only a small stock is released at a time, so that pausing, cancelling and urgent messages act at once, and so that a
+single message is not long behind another account's many. One dispatcher works on a route at a time (the route's row
+lock); any number may run. What an account may send on all routes is in sending_limits.py, whose turn it is in turns.py.
 """
 
+import json
 import math
+import random
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from django.db import OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from messaging.models import MessageClass, Route
 from messaging.services.plans import pin_plans
+from messaging.services.scheduling import LATE
+from messaging.services.sending_limits import Allowances, is_open
 from messaging.services.stopping import block_opted_out
+from messaging.services.turns import apportion
 
-STOCK_SECONDS = 1.0  # of the route's throughput; the house plan allows 2
+STOCK_SECONDS = 0.5  # of the route's throughput; the house plan allows 2
 RELEASED_CHANNEL = "messaging_released"  # NOTIFY to connectors; the payload is the route's id
+# How far into the queue of an account that has used up its day is looked for messages to be tried again: these were
+# counted when they were released first, and stand before the others.
+RETRIES = 20
 
 # Walks from one account to the next on the index message_queue instead of reading 100,000 rows of the first.
 _WAITING_ACCOUNTS = """
@@ -30,10 +41,14 @@ _WAITING_ACCOUNTS = """
                 ORDER BY m.account_id LIMIT 1)
         FROM waiting w WHERE w.account_id IS NOT NULL
     )
-    SELECT w.account_id FROM waiting w
-    CROSS JOIN LATERAL (SELECT path FROM accounts_account WHERE id = w.account_id OFFSET 0) AS a
+    SELECT w.account_id, a.path, coalesce(t.priority, 0), coalesce(t.weight, 1), t.dispatch_from, t.dispatch_until,
+        a.time_zone, now()
+    FROM waiting w
+    CROSS JOIN LATERAL (SELECT path, time_zone FROM accounts_account WHERE id = w.account_id OFFSET 0) AS a
+    LEFT JOIN LATERAL (
+        SELECT priority, weight, dispatch_from, dispatch_until FROM messaging_sendingterms
+        WHERE account_id = w.account_id OFFSET 0) AS t ON true
     WHERE (SELECT bool_and(line.status = 'active') FROM accounts_account line WHERE line.id = ANY(a.path))
-    ORDER BY random()
 """
 
 _STOCK = """
@@ -43,15 +58,26 @@ _STOCK = """
 
 _RELEASE = """
     WITH picked AS MATERIALIZED (
-        SELECT m.id FROM unnest(%(accounts)s::bigint[]) AS one(account_id) CROSS JOIN LATERAL (
-            SELECT id FROM messaging_message
+        SELECT m.id, m.is_late, m.is_retry
+        FROM unnest(%(accounts)s::bigint[], %(each)s::int[], %(retries)s::bool[]) AS one(account_id, each, retries_only)
+        CROSS JOIN LATERAL (
+            SELECT id, coalesce(valid_until <= now(), false) AS is_late,
+                attempts > 0 OR tried_routes IS NOT NULL AS is_retry
+            FROM messaging_message
             WHERE route_id = %(route)s AND message_class = %(class)s AND account_id = one.account_id
               AND state = 'queued'
-            ORDER BY priority DESC, id LIMIT %(each)s FOR UPDATE SKIP LOCKED) AS m
-        LIMIT %(room)s)
-    UPDATE messaging_message m SET state = 'released', released_at = now()
-    FROM picked WHERE m.id = picked.id
-    RETURNING m.account_id
+            ORDER BY priority DESC, id LIMIT one.each FOR UPDATE SKIP LOCKED) AS m
+        WHERE m.is_retry OR NOT one.retries_only),
+    moved AS (
+        UPDATE messaging_message m SET
+            state = CASE WHEN picked.is_late THEN 'expired' ELSE 'released' END,
+            released_at = CASE WHEN picked.is_late THEN m.released_at ELSE now() END,
+            done_at = CASE WHEN picked.is_late THEN now() END,
+            reason = CASE WHEN picked.is_late THEN %(late)s ELSE m.reason END
+        FROM picked WHERE m.id = picked.id
+        RETURNING m.account_id, picked.is_late, picked.is_retry)
+    SELECT account_id, count(*), count(*) FILTER (WHERE is_late), count(*) FILTER (WHERE NOT is_late AND NOT is_retry)
+    FROM moved GROUP BY account_id
 """
 
 
@@ -61,6 +87,24 @@ class Dispatched:
 
     released: int
     wants_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """An account with queued messages of a class: ids from the root down to it, its priority and its weight."""
+
+    account_id: int
+    path: list[int]
+    priority: int
+    weight: int
+
+
+class _Taken(NamedTuple):
+    """What a release took of one account's queue; ``late`` ones expired instead, ``fresh`` were never tried before."""
+
+    total: int = 0
+    late: int = 0
+    fresh: int = 0
 
 
 def dispatch_route(route_id: int) -> Dispatched:
@@ -77,7 +121,7 @@ def dispatch_route(route_id: int) -> Dispatched:
             if route is None:
                 return Dispatched(0, False)
             pin_plans(cursor)
-            return _fill_stock(cursor, route)
+            return _Visit(cursor, route).fill_stock()
     except OperationalError as error:
         if "lock timeout" not in str(error):
             raise
@@ -95,42 +139,130 @@ def stock_limit(throughput: int) -> int:
     return max(1, math.ceil(throughput * STOCK_SECONDS))
 
 
-def _fill_stock(cursor: CursorWrapper, route: Route) -> Dispatched:
-    limit = stock_limit(route.throughput)
-    released, wants_more = 0, False
-    for message_class in MessageClass.values:  # the most urgent first
-        accounts = _waiting_accounts(cursor, route.pk, message_class)
-        if not accounts:
-            continue
-        # Less urgent messages in stock take no room from more urgent ones: connectors claim those first.
-        cursor.execute(_STOCK, [route.pk, message_class, limit])
-        room = limit - cursor.fetchone()[0]
-        taken = _release(cursor, route.pk, message_class, accounts, room) if room > 0 else 0
-        released += taken
-        wants_more = wants_more or taken >= room
-    if released:
-        cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, str(route.pk)])
-    return Dispatched(released, wants_more)
+class _Visit:
+    """One look at a route in one transaction, which holds the route's row."""
+
+    def __init__(self, cursor: CursorWrapper, route: Route) -> None:
+        self._cursor = cursor
+        self._route = route
+        self._released = 0
+
+    def fill_stock(self) -> Dispatched:
+        limit = stock_limit(self._route.throughput)
+        waiting = {one: found for one in MessageClass.values if (found := self._waiting(one))}
+        if not waiting:
+            return Dispatched(0, False)
+        self._allowances = Allowances(self._cursor, (one.path for found in waiting.values() for one in found))
+        turns = _Turns(self._cursor, self._route.pk, needed=any(len(found) > 1 for found in waiting.values()))
+        wants_more = False
+        for message_class, accounts in waiting.items():  # the most urgent first
+            # Less urgent messages in stock take no room from more urgent ones: connectors claim those first.
+            self._cursor.execute(_STOCK, [self._route.pk, message_class, limit])
+            room = limit - self._cursor.fetchone()[0]
+            taken = self._release_class(message_class, accounts, room, turns.of(message_class)) if room > 0 else 0
+            wants_more = wants_more or taken >= room
+        self._allowances.save()
+        turns.save(waiting)
+        if self._released:
+            self._cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, str(self._route.pk)])
+        return Dispatched(self._released, wants_more)
+
+    def _waiting(self, message_class: int) -> list[_Waiting]:
+        """Accounts whose messages may go now, as to dispatch hours and suspensions; by priority, the highest first."""
+        self._cursor.execute(_WAITING_ACCOUNTS, {"route": self._route.pk, "class": message_class})
+        found = [
+            _Waiting(account_id, path, priority, weight)
+            for account_id, path, priority, weight, begin, end, zone, now in self._cursor.fetchall()
+            if message_class == MessageClass.PASSCODE or is_open(begin, end, zone, now)
+        ]
+        return sorted(found, key=lambda one: (-one.priority, one.account_id))
+
+    def _release_class(self, message_class: int, accounts: list[_Waiting], room: int, credits: dict[int, float]) -> int:
+        """Take up to ``room`` messages; accounts of a lower priority get what those of a higher one leave."""
+        released = 0
+        for _, tier in groupby(accounts, key=lambda one: one.priority):
+            if released < room:
+                released += self._release_tier(message_class, list(tier), room - released, credits)
+        return released
+
+    def _release_tier(self, message_class: int, accounts: list[_Waiting], room: int, credits: dict[int, float]) -> int:
+        """Give turns until the room is full; what some accounts leave of theirs goes to those that have more."""
+        released, waiting = 0, {one.account_id: one for one in accounts}
+        while released < room and waiting:
+            weights = {account_id: one.weight for account_id, one in waiting.items()}
+            turns = apportion(room - released, weights, credits)
+            found = self._release(message_class, [(waiting[key], count) for key, count in turns.items() if count])
+            for account_id, count in turns.items():
+                taken = found.get(account_id, _Taken()).total
+                released += taken
+                if taken < count:  # has no more, or may not now: what it leaves is not kept for it
+                    del waiting[account_id]
+                    credits.pop(account_id, None)
+        return released
+
+    def _release(self, message_class: int, turns: list[tuple[_Waiting, int]]) -> dict[int, _Taken]:
+        """Release up to so many messages of each account as its limits allow."""
+        asked: list[tuple[_Waiting, int, int, bool]] = []
+        if self._allowances.divide([one.path for one, _ in turns]):
+            random.shuffle(turns)  # where less is left than accounts share it
+        for one, turn in turns:
+            paced = self._allowances.pace(one.path, turn)
+            fresh = self._allowances.today(one.path, paced)
+            if paced > 0:
+                each = fresh if fresh > 0 else min(paced, RETRIES)
+                self._allowances.take(one.path, each, max(fresh, 0))
+                asked.append((one, each, max(fresh, 0), fresh <= 0))
+        if not asked:
+            return {}
+        found = self._run(message_class, asked)
+        for one, each, fresh, _ in asked:
+            taken = found.get(one.account_id, _Taken())
+            self._allowances.take(one.path, taken.total - taken.late - each, taken.fresh - fresh)
+            self._released += taken.total - taken.late
+        return found
+
+    def _run(self, message_class: int, asked: list[tuple[_Waiting, int, int, bool]]) -> dict[int, _Taken]:
+        values: dict[str, Any] = {
+            "route": self._route.pk, "class": message_class, "late": LATE,
+            "accounts": [one.account_id for one, *_ in asked], "each": [each for _, each, *_ in asked],
+            "retries": [retries_only for *_, retries_only in asked],
+        }  # fmt: skip
+        self._cursor.execute(_RELEASE, values)
+        return {account_id: _Taken(*counts) for account_id, *counts in self._cursor.fetchall()}
 
 
-def _waiting_accounts(cursor: CursorWrapper, route_id: int, message_class: int) -> list[int]:
-    """Accounts with queued messages, none of them or above them suspended, in random order: all have equal chances."""
-    cursor.execute(_WAITING_ACCOUNTS, {"route": route_id, "class": message_class})
-    return [row[0] for row in cursor.fetchall()]
+class _Turns:
+    """What the accounts waiting for a route are owed, by class; kept between visits where several accounts wait."""
 
+    def __init__(self, cursor: CursorWrapper, route_id: int, *, needed: bool) -> None:
+        self._cursor = cursor
+        self._route_id = route_id
+        self._credits: dict[str, dict[str, float]] = {}
+        self._used: dict[int, dict[int, float]] = {}
+        self._needed = needed
+        if needed:
+            cursor.execute("SELECT credits::text FROM messaging_routeturns WHERE route_id = %s", [route_id])
+            row = cursor.fetchone()
+            self._credits = json.loads(row[0]) if row else {}
 
-def _release(cursor: CursorWrapper, route_id: int, message_class: int, accounts: list[int], room: int) -> int:
-    """Release ``room`` messages in equal shares; what some accounts leave of theirs goes to those that have more."""
-    released = 0
-    while accounts and released < room:
-        each = max(1, (room - released) // len(accounts))
-        cursor.execute(
-            _RELEASE,
-            {"route": route_id, "class": message_class, "accounts": accounts, "each": each, "room": room - released},
-        )
-        counts: dict[int, int] = {}
-        for (account_id,) in cursor.fetchall():
-            counts[account_id] = counts.get(account_id, 0) + 1
-        released += sum(counts.values())
-        accounts = [account_id for account_id in accounts if counts.get(account_id, 0) == each]
-    return released
+    def of(self, message_class: int) -> dict[int, float]:
+        """The credits of a class, to be changed."""
+        kept = self._credits.get(str(message_class), {})
+        return self._used.setdefault(message_class, {int(account): credit for account, credit in kept.items()})
+
+    def save(self, waiting: dict[int, list[_Waiting]]) -> None:
+        """Keep the credits of those who wait; who has gone is owed nothing when it comes again."""
+        if not self._needed:
+            return
+        kept: dict[str, dict[str, float]] = {}
+        for message_class, credits in self._used.items():
+            accounts = {one.account_id for one in waiting[message_class]}
+            kept[str(message_class)] = {
+                str(account): round(credit, 6) for account, credit in credits.items() if credit and account in accounts
+            }
+        if kept != self._credits:
+            self._cursor.execute(
+                "INSERT INTO messaging_routeturns (route_id, credits) VALUES (%s, %s::jsonb)"
+                " ON CONFLICT (route_id) DO UPDATE SET credits = EXCLUDED.credits",
+                [self._route_id, json.dumps(kept)],
+            )

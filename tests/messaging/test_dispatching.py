@@ -10,8 +10,9 @@ from tests.cast import Member, fund, make_client, make_reseller
 from tests.messaging.test_acceptance import accept, numbers
 
 
-def set_throughput(messages_a_second: int) -> Route:
-    Route.objects.update(throughput=messages_a_second)
+def set_stock(messages: int) -> Route:
+    """Let the route have room for so many released messages: half a second of its throughput."""
+    Route.objects.update(throughput=2 * messages)
     return Route.objects.get()
 
 
@@ -19,8 +20,8 @@ def released() -> list[Message]:
     return list(Message.objects.filter(state="released").order_by("pk"))
 
 
-def test_a_stock_of_one_second_is_released_and_not_more(client_member: Member):
-    route = set_throughput(10)
+def test_a_stock_of_half_a_second_is_released_and_not_more(client_member: Member):
+    route = set_stock(10)
     accept(client_member, numbers(30))
 
     assert dispatch_route(route.pk).released == 10
@@ -34,7 +35,7 @@ def test_a_stock_of_one_second_is_released_and_not_more(client_member: Member):
 
 
 def test_accounts_take_turns_however_much_one_of_them_has(client_member: Member, reseller: Member):
-    route = set_throughput(12)
+    route = set_stock(12)
     accept(client_member, numbers(100))
     others = [make_client(reseller, f"Other {index}") for index in range(3)]
     for index, other in enumerate(others):
@@ -49,7 +50,7 @@ def test_accounts_take_turns_however_much_one_of_them_has(client_member: Member,
 
 
 def test_with_more_accounts_than_room_everybody_gets_a_turn_in_the_end(reseller: Member):
-    route = set_throughput(2)
+    route = set_stock(2)
     members = [make_client(reseller, f"Small {index}") for index in range(5)]
     for index, member in enumerate(members):
         fund(member, "1")
@@ -63,7 +64,7 @@ def test_with_more_accounts_than_room_everybody_gets_a_turn_in_the_end(reseller:
 
 
 def test_passcodes_go_before_bulk_even_when_the_stock_is_full(client_member: Member, reseller: Member):
-    route = set_throughput(5)
+    route = set_stock(5)
     accept(reseller, numbers(20))
     dispatch_route(route.pk)
     accept(client_member, numbers(3, first=500), message_class=MessageClass.PASSCODE)
@@ -73,7 +74,7 @@ def test_passcodes_go_before_bulk_even_when_the_stock_is_full(client_member: Mem
 
 
 def test_priority_goes_before_age_within_an_account(client_member: Member):
-    route = set_throughput(1)
+    route = set_stock(1)
     accept(client_member, numbers(2))
     Message.objects.filter(recipient=numbers(2)[1]).update(priority=5)
 
@@ -99,7 +100,7 @@ def test_paused_routes_and_suspended_lines_keep_their_messages_queued(client_mem
 
 
 def test_many_dispatchers_at_once_release_the_stock_once(committed_db, client_member: Member, run_together):
-    route = set_throughput(50)
+    route = set_stock(50)
     accept(client_member, numbers(120))
 
     outcomes = run_together(6, lambda _: dispatch_route(route.pk).released)
@@ -109,7 +110,7 @@ def test_many_dispatchers_at_once_release_the_stock_once(committed_db, client_me
 
 
 def test_cancelling_while_dispatching_leaves_each_message_in_one_state(committed_db, client_member, run_together):
-    route = set_throughput(60)
+    route = set_stock(60)
     batch = accept(client_member, numbers(120))
 
     def act(index: int) -> int:
@@ -123,7 +124,7 @@ def test_cancelling_while_dispatching_leaves_each_message_in_one_state(committed
 def test_resellers_and_clients_share_a_route(client_member: Member):
     other = make_reseller("Second")
     fund(other, "5")
-    set_throughput(4)
+    set_stock(4)
     accept(client_member, numbers(10))
     accept(other, numbers(10, first=100))
 

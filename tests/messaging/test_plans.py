@@ -50,7 +50,8 @@ def rows_removed(plan: str) -> int:
 
 def test_dispatching(full_queue: Route, client_member: Member):
     values = {
-        "route": full_queue.pk, "class": 2, "accounts": [client_member.account.pk], "each": 50, "room": 50,
+        "route": full_queue.pk, "class": 2, "accounts": [client_member.account.pk], "each": [50], "retries": [False],
+        "late": "",
     }  # fmt: skip
     for query in (dispatching._WAITING_ACCOUNTS, dispatching._RELEASE):
         plan = explain(query, values)
