@@ -3,6 +3,7 @@ from celery import shared_task
 from billing.models import LedgerCheck
 from messaging.services import (
     dispatching,
+    failover,
     inbound,
     inbound_actions,
     inbound_calls,
@@ -12,7 +13,7 @@ from messaging.services import (
     scheduling,
     settling,
 )
-from messaging.wakeups import ACTIONS, CALLS, DISPATCH, DUE, INBOUND, RECEIPTS, SETTLE, taken, wake
+from messaging.wakeups import ACTIONS, CALLS, DISPATCH, DUE, FAILOVER, INBOUND, RECEIPTS, SETTLE, taken, wake
 
 # After this many in one go a task gives its place to others and comes back.
 AT_ONCE = 20_000
@@ -41,6 +42,13 @@ def dispatch_due() -> None:
         wake(DISPATCH, route_id)
     if queued.count >= scheduling.CHUNK:
         wake(DUE)
+
+
+@shared_task(name=FAILOVER)
+def dispatch_failover() -> None:
+    """Have messages leave routes that cannot take them."""
+    taken(FAILOVER)
+    failover.reroute_waiting()
 
 
 @shared_task(name=SETTLE)

@@ -14,6 +14,7 @@ log = structlog.get_logger(__name__)
 
 DISPATCH = "messaging.tasks.dispatch_route"
 DUE = "messaging.tasks.dispatch_due"
+FAILOVER = "messaging.tasks.dispatch_failover"
 SETTLE = "messaging.tasks.settle_messages"
 RECEIPTS = "messaging.tasks.apply_receipts"
 INBOUND = "messaging.tasks.receive_inbound"

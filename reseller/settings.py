@@ -194,6 +194,7 @@ CELERY_BEAT_SCHEDULE = {
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
     "due": {"task": "messaging.tasks.dispatch_due", "schedule": 1, "options": {"expire_seconds": 1}},
+    "failover": {"task": "messaging.tasks.dispatch_failover", "schedule": 2, "options": {"expire_seconds": 2}},
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
     "inbound": {"task": "messaging.tasks.receive_inbound", "schedule": 2, "options": {"expire_seconds": 2}},

@@ -14,13 +14,8 @@ from smpp.text import EncodedPart, encode_parts
 
 State = Message.State
 
-# Refusals that say "later", and how often a message is tried before it fails.
-RETRIED: Final = {
-    Status.ESME_RTHROTTLED: 30,
-    Status.ESME_RMSGQFUL: 30,
-    Status.ESME_RSYSERR: 5,
-    Status.ESME_RINVBNDSTS: 5,
-}
+# Refusals that say "later". How often a message is tried is its route's affair (messaging/services/failover.py).
+RETRIED: Final = frozenset({Status.ESME_RTHROTTLED, Status.ESME_RMSGQFUL, Status.ESME_RSYSERR, Status.ESME_RINVBNDSTS})
 THROTTLING: Final = (Status.ESME_RTHROTTLED, Status.ESME_RMSGQFUL)
 FIRST_DELAY = 0.5  # seconds; doubled with each try
 LONGEST_DELAY = 60.0
@@ -134,8 +129,6 @@ class Flight:
         if self._later is None:
             return self._record(State.RELEASED, untried=1)
         code, reason = error_code(self._later), _REASONS[self._later]
-        if self.message.attempts >= RETRIED[self._later]:
-            return self._record(State.FAILED, error_code=code, reason=f"{reason} Tried {self.message.attempts} times.")
         delay = back_off(self.message.attempts, LONGEST_DELAY)
         return self._record(State.SCHEDULED, error_code=code, reason=reason, delay=delay)
 

@@ -14,7 +14,7 @@ from messaging.connectors.bind import Bind
 from messaging.connectors.configuration import BindConfig, load_binds
 from messaging.connectors.database import Database, DatabaseAway, connect
 from messaging.services.dispatching import RELEASED_CHANNEL
-from messaging.wakeups import DISPATCH, INBOUND, RECEIPTS, SETTLE, wake
+from messaging.wakeups import DISPATCH, FAILOVER, INBOUND, RECEIPTS, SETTLE, wake
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +118,7 @@ class ConnectorProcess:
             config,
             on_claimed=lambda route_id: self._hints.give(DISPATCH, route_id),
             on_recorded=lambda: self._hints.give(SETTLE),
+            on_refused=lambda: self._hints.give(FAILOVER),
             on_receipts=lambda: self._hints.give(RECEIPTS),
             on_inbound=lambda: self._hints.give(INBOUND),
         )

@@ -29,12 +29,15 @@ class Hand:
     Never holds more than a window of messages: that many can become ``unknown`` when the process dies.
     """
 
-    def __init__(self, config: BindConfig, token: str, on_recorded: Callable[[], None]) -> None:
+    def __init__(
+        self, config: BindConfig, token: str, *, on_recorded: Callable[[], None], on_refused: Callable[[], None]
+    ) -> None:
         self.config = config
         self.pacer = Pacer(config.rate)
         self.wake = asyncio.Event()  # there may be something to claim
         self._token = token
         self._on_recorded = on_recorded
+        self._on_refused = on_refused  # for now: perhaps for the last time on this route
         self._flights: dict[UUID, Flight] = {}
         self._backlog: deque[Flight] = deque()
         self._waiting = asyncio.Event()  # something is in the backlog
@@ -164,6 +167,8 @@ class Hand:
             self._flights.pop(one.id, None)
         self.wake.set()
         self._on_recorded()
+        if any(one.delay is not None for one in records):
+            self._on_refused()
 
     async def close(self) -> None:
         """Close the connection; call when nothing is left to record or no time is left."""

@@ -53,7 +53,10 @@ _RECORD = """
             sent_at = CASE WHEN r.state = 'sent' THEN now() END,
             done_at = CASE WHEN r.state IN ('rejected', 'failed') THEN now() END,
             carrier_id = r.carrier_id, error_code = r.error_code, reason = r.reason,
-            not_before = coalesce(now() + r.delay * interval '1 second', m.not_before),
+            -- After the route's last try nothing is waited for: the message leaves it (messaging/services/failover.py).
+            not_before = CASE WHEN r.delay IS NULL THEN m.not_before
+                WHEN m.attempts >= (SELECT max_attempts FROM messaging_route WHERE id = %(route)s) THEN now()
+                ELSE now() + r.delay * interval '1 second' END,
             attempts = greatest(m.attempts - r.untried, 0),
             released_at = CASE WHEN r.state <> 'scheduled' THEN m.released_at END,
             sending_at = CASE WHEN r.state NOT IN ('scheduled', 'released') THEN m.sending_at END,

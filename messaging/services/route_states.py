@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Count, Max, Q
 from django.utils import timezone
 
 from messaging.models import ConnectorStatus
@@ -16,6 +16,16 @@ def up_routes() -> set[int]:
     """Routes with a bind that is bound now."""
     seen = ConnectorStatus.objects.filter(state=State.BOUND, seen_at__gte=timezone.now() - SILENT_AFTER)
     return set(seen.values_list("route_id", flat=True))
+
+
+def slowed_routes() -> set[int]:
+    """Routes whose every bound bind has been throttled by its carrier for FAILOVER_SECONDS without a pause."""
+    now = timezone.now()
+    since = now - timedelta(seconds=settings.FAILOVER_SECONDS)
+    slow = Q(slowed_since__isnull=False) & Q(slowed_since__lte=since)
+    bound = ConnectorStatus.objects.filter(state=State.BOUND, seen_at__gte=now - SILENT_AFTER).order_by()
+    counts = bound.values_list("route_id").annotate(all=Count("pk"), slow=Count("pk", filter=slow))
+    return {route_id for route_id, count, slowed in counts if count == slowed}
 
 
 def down_routes() -> set[int]:

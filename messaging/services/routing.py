@@ -66,6 +66,7 @@ class RoutePlanner:
         self._known: dict[str, _Candidates | None] = {}
         self._rules = _load_rules(plan_of(account))
         routes = {choice.route_id for rule in self._rules.values() for choice in rule.choices}
+        self.routes = frozenset(routes)  # all that the plan has
         self._costs = _load_costs(routes, account.currency)
         self._down = down_routes()
         lengths = {len(prefix) for prefix in self._rules}

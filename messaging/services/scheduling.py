@@ -23,8 +23,10 @@ LATE = "Its validity ended before it could be sent."
 
 _QUEUE = """
     WITH due AS MATERIALIZED (
-        SELECT id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message
-        WHERE state = 'scheduled' AND not_before <= now() ORDER BY not_before LIMIT %(chunk)s FOR UPDATE SKIP LOCKED),
+        SELECT id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message m
+        WHERE state = 'scheduled' AND not_before <= now()
+          AND NOT EXISTS (SELECT FROM messaging_route r WHERE r.id = m.route_id AND m.attempts >= r.max_attempts)
+        ORDER BY not_before LIMIT %(chunk)s FOR UPDATE SKIP LOCKED),
     moved AS (
         UPDATE messaging_message m SET
             state = CASE WHEN due.is_late THEN 'expired' ELSE 'queued' END,

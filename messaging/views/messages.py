@@ -62,7 +62,11 @@ def message_detail(request: TenantRequest, key: UUID) -> HttpResponse:
         "message": message,
         "text": message.batch.text if message.text is None else message.text,
         "is_own": message.account_id == request.account.pk,
-        "timeline": timeline_of(message, shows_money=sight.sees_price(message.payer, message.quote.currency)),
+        "timeline": timeline_of(
+            message,
+            shows_money=sight.sees_price(message.payer, message.quote.currency),
+            shows_routes=request.user.is_staff,
+        ),
         "parts": parts_of(message),
         "price": explain_price(message, sight),
     }

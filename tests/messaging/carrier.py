@@ -88,11 +88,16 @@ async def work_until(done: Callable[[], bool], seconds: float = 20) -> None:
         raise AssertionError(f"not done after {seconds} s: {counts}") from None
 
 
-def play(scenario: Callable[[Simulator], Awaitable[None]], state: Path | None = None, **options: Any) -> None:
+def play(
+    scenario: Callable[[Any], Awaitable[None]],
+    state: Path | None = None,
+    carrier: type[Simulator] = Simulator,
+    **options: Any,
+) -> None:
     """Run a scenario with a carrier."""
 
     async def run() -> None:
-        async with Simulator(state=state, **options) as carrier:
-            await scenario(carrier)
+        async with carrier(state=state, **options) as simulator:
+            await scenario(simulator)
 
     run_scenario(run())
