@@ -6,7 +6,6 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-import requests
 from django.db import OperationalError, connections
 
 from accounts.models import Account, User
@@ -16,7 +15,7 @@ from billing.services import ledger
 from messaging.models import Batch, Message, SmppConnector
 from reseller.run.stack import Stack
 from smpp.simulator import read_journal
-from tests.e2e.test_looks import PASSWORD
+from tests.faults.traffic import Sender
 
 pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("stack_db")]
 
@@ -29,41 +28,6 @@ VICTIMS = [
 ]  # fmt: skip
 # Only these take what was written to the carrier's socket but not answered into the dark.
 MAY_LEAVE_UNKNOWN = {"connectors", "simulator"}
-
-
-class Sender:
-    """The demo's client in a browser without a screen."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.url = stack.url
-        self.session = requests.Session()
-        self.post("/login/", login=CLIENT, password=PASSWORD)
-
-    def post(self, path: str, **data: str) -> requests.Response:
-        """Post a form with its CSRF token, as the page's own form does."""
-        if "csrftoken" not in self.session.cookies:
-            self.session.get(self.url + path, timeout=30)
-        token = self.session.cookies["csrftoken"]
-        headers = {"Referer": self.url + path, "X-CSRFToken": token}
-        return self.session.post(self.url + path, data=data, headers=headers, timeout=60)
-
-    def send(self, recipients: list[str], text: str, key: str) -> None:
-        """Send as the preview's button does; again when the answer was lost, with the same key."""
-        data = {"recipients": "\n".join(recipients), "sender": "Faults", "text": text, "key": key, "step": "send"}
-        try:
-            answer = self.post("/send/", **data)
-        except requests.RequestException:
-            answer = self.again(data)
-        assert "/batches/" in answer.url, answer.text
-
-    def again(self, data: dict[str, str]) -> requests.Response:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                return self.post("/send/", **data)
-            except requests.RequestException:
-                time.sleep(0.2)
-        raise TimeoutError("the web did not come back")
 
 
 def wait_until(holds: Callable[[], bool], batch_key: str) -> None:
@@ -101,14 +65,12 @@ def test_a_batch_survives_the_death_of(victim: str, stack: Stack) -> None:
     recipients = [f"+614{10 + run}{number:06d}" for number in range(201_009, 201_009 + COUNT)]
     key, text = f"{run:032x}", f"Fault test: {victim} dies"
 
-    sender = Sender(stack)
+    sender = Sender(stack, "client")
     sender.send(recipients, text, key)
     wait_until(lambda: states_of(key)["delivered"] + states_of(key)["sent"] >= 100, key)
     old = stack.kill(victim)
     if victim == "web":  # the very same sending again, before and while it comes back
-        sender.again(
-            {"recipients": "\n".join(recipients), "sender": "Faults", "text": text, "key": key, "step": "send"}
-        )
+        sender.send(recipients, text, key)
     stack.wait_restarted(victim, old)
     wait_until(lambda: is_done(key), key)
 
