@@ -1,7 +1,8 @@
-"""What a parent earned on its clients' messages and on SMS credits transferred below it, by client, country and day.
+"""What a parent earned on its clients' messages, SMS credits, numbers and keywords, by client, country and day.
 
 A message belongs to the day (of the viewer's zone) on which it was captured, credits to the day on which they were
-transferred or taken back: the days that the statement shows. The report adds up to the parent's entries in the ledger.
+transferred or taken back, a month of a number or keyword to the day on which it was charged: the days that the
+statement shows. The report adds up to the parent's entries in the ledger.
 """
 
 from collections import defaultdict
@@ -12,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from accounts.countries import country_name
 from accounts.models import Account
@@ -64,24 +66,55 @@ WHERE (counted.chain -> %(level)s ->> 0)::bigint = %(viewer)s AND jsonb_array_le
 GROUP BY 1, 2, 3
 """
 
+# From the movements of numbers and keywords, by the same index, to the charge that each of them is. What accounts below
+# the viewer earned of it lies above the price that the viewer set. What the viewer paid itself is no earning.
+_MARGINS_OF_SERVICES = """
+WITH charged AS MATERIALIZED (
+    SELECT (t.created_at AT TIME ZONE %(zone)s)::date AS day, t.about_id, t.kind, c.subscription_id, c.amount,
+           share.own, share.below
+    FROM billing_ledgertransaction t
+    JOIN billing_servicecharge c ON c.transaction_id = t.id AND c.payer_id = ANY(%(below)s)
+    CROSS JOIN LATERAL (
+        SELECT sum((e ->> 1)::numeric) FILTER (WHERE (e ->> 0)::bigint = %(viewer)s) AS own,
+               coalesce(sum((e ->> 1)::numeric) FILTER (WHERE (e ->> 0)::bigint = ANY(%(below)s)), 0) AS below
+        FROM jsonb_array_elements(c.earnings) AS e) AS share
+    WHERE t.about_id = ANY(%(below)s) AND t.kind IN ('number', 'keyword') AND t.currency = %(currency)s
+      AND t.kind NOT IN ('hold', 'capture', 'release')
+      AND t.created_at >= %(begin)s AND t.created_at < %(end)s AND share.own IS NOT NULL
+)
+SELECT charged.day, client.path[%(depth)s], coalesce(number.country, ''), charged.kind, count(*),
+       sum(charged.amount - charged.below), sum(charged.amount - charged.below - charged.own)
+FROM charged JOIN accounts_account client ON client.id = charged.about_id
+LEFT JOIN numbers_lease lease ON lease.subscription_id = charged.subscription_id
+LEFT JOIN keywords_keyword keyword ON keyword.subscription_id = charged.subscription_id
+LEFT JOIN numbers_virtualnumber number ON number.id = coalesce(lease.number_id, keyword.number_id)
+GROUP BY 1, 2, 3, 4
+"""
+
+MESSAGES, SMS_CREDITS = "Messages", "SMS credits"
+SERVICES = {"number": "Numbers", "keyword": "Keywords"}
+Key = tuple[date, int, str, str]  # day, client, country, what was sold
+
 
 @dataclass(frozen=True)
 class Earned:
-    """Sums over sent messages, and over SMS credits that were transferred (less those taken back).
+    """Sums over what was sold.
 
-    ``charged``: what clients paid at the price that the viewer set; ``cost``: what the viewer owed for the same.
+    ``messages`` that were sent, in ``parts``; ``credits`` transferred, less those taken back; ``months`` of numbers and
+    keywords. ``charged``: what clients paid at the price that the viewer set; ``cost``: what the viewer owed for it.
     """
 
     messages: int = 0
     parts: int = 0
     credits: int = 0
+    months: int = 0
     charged: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
 
     def __add__(self, other: "Earned") -> "Earned":
         return Earned(
             self.messages + other.messages, self.parts + other.parts, self.credits + other.credits,
-            self.charged + other.charged, self.cost + other.cost,
+            self.months + other.months, self.charged + other.charged, self.cost + other.cost,
         )  # fmt: skip
 
     @property
@@ -91,11 +124,14 @@ class Earned:
 
 @dataclass(frozen=True)
 class MarginReport:
-    """``rows``: (day, client, country, sums); the client is the viewer's own child, its sub-accounts included."""
+    """``rows``: (day, client, country, what was sold, sums); the client is the viewer's own child with all below it.
+
+    The country is where messages went, that of the client for SMS credits, and the number's for numbers and keywords.
+    """
 
     period: Period
     currency: str
-    rows: list[tuple[date, str, str, Earned]]
+    rows: list[tuple[date, str, str, str, Earned]]
 
     @property
     def total(self) -> Earned:
@@ -103,7 +139,11 @@ class MarginReport:
 
     @property
     def has_credits(self) -> bool:
-        return any(earned.credits or not earned.messages for *_, earned in self.rows)
+        return any(row[3] == SMS_CREDITS for row in self.rows)
+
+    @property
+    def has_services(self) -> bool:
+        return any(row[3] in SERVICES.values() for row in self.rows)
 
     def by_day(self) -> list[tuple[Any, Earned]]:
         """Days on which something was earned, in their order."""
@@ -117,10 +157,14 @@ class MarginReport:
         """Countries, the best first."""
         return _best_first(self._grouped(2))
 
+    def by_sold(self) -> list[tuple[Any, Earned]]:
+        """Messages, SMS credits, numbers and keywords, the best first."""
+        return _best_first(self._grouped(3))
+
     def _grouped(self, column: int) -> dict[Any, Earned]:
         found: defaultdict[Any, Earned] = defaultdict(Earned)
         for row in self.rows:
-            found[row[column]] += row[3]
+            found[row[column]] += row[4]
         return found
 
 
@@ -129,7 +173,10 @@ def _best_first(found: dict[Any, Earned]) -> list[tuple[Any, Earned]]:
 
 
 def margin_report(viewer: Account, period: Period) -> MarginReport:
-    """What the viewer earned on the messages of accounts below it that paid themselves, and on credits they bought."""
+    """What the viewer earned on the messages, numbers and keywords of accounts below it, and on credits they bought.
+
+    Only what they, or an account between, paid for: what the viewer pays for its clients is in the client activity.
+    """
     begin, end = period.bounds(viewer)
     values: dict[str, Any] = {
         "zone": viewer.time_zone,
@@ -142,41 +189,43 @@ def margin_report(viewer: Account, period: Period) -> MarginReport:
         "level": len(viewer.path) - 2,  # a chain begins with the platform's client, the second of every path
     }
     with connection.cursor() as cursor:
-        cursor.execute(_MARGINS, values)
-        found = [
-            (day, client, country, Earned(int(messages), int(parts), 0, charged, cost))
-            for day, client, country, messages, parts, charged, cost in cursor.fetchall()
-        ]
-        cursor.execute(_MARGINS_OF_CREDITS, values)
-        found += [
-            (day, client, country, Earned(0, 0, int(credits), charged, cost))
-            for day, client, country, credits, charged, cost in cursor.fetchall()
-        ]
-    return MarginReport(period, viewer.currency, _named(found))
+        return MarginReport(period, viewer.currency, _named(_find(cursor, values)))
 
 
-def _named(found: list[tuple[date, int, str, Earned]]) -> list[tuple[date, str, str, Earned]]:
-    """One row for each day, client and country, in this order, with their names."""
-    sums: defaultdict[tuple[date, int, str], Earned] = defaultdict(Earned)
-    for day, client, country, earned in found:
-        sums[day, client, country] += earned
-    names = dict(Account.objects.filter(pk__in={client for _, client, _ in sums}).values_list("pk", "name"))
+def _find(cursor: CursorWrapper, values: dict[str, Any]) -> dict[Key, Earned]:
+    found: dict[Key, Earned] = {}
+    cursor.execute(_MARGINS, values)
+    for day, client, country, messages, parts, charged, cost in cursor.fetchall():
+        found[day, client, country, MESSAGES] = Earned(int(messages), int(parts), charged=charged, cost=cost)
+    cursor.execute(_MARGINS_OF_CREDITS, values)
+    for day, client, country, credits, charged, cost in cursor.fetchall():
+        found[day, client, country, SMS_CREDITS] = Earned(credits=int(credits), charged=charged, cost=cost)
+    cursor.execute(_MARGINS_OF_SERVICES, values)
+    for day, client, country, kind, months, charged, cost in cursor.fetchall():
+        found[day, client, country, SERVICES[kind]] = Earned(months=months, charged=charged, cost=cost)
+    return found
+
+
+def _named(found: dict[Key, Earned]) -> list[tuple[date, str, str, str, Earned]]:
+    """One row for each day, client, country and what was sold, in this order, with their names."""
+    names = dict(Account.objects.filter(pk__in={key[1] for key in found}).values_list("pk", "name"))
     return [
-        (day, names[client], country_name(country) or "Unknown", earned)
-        for (day, client, country), earned in sorted(sums.items())
+        (day, names[client], country_name(country) or "Unknown", sold, earned)
+        for (day, client, country, sold), earned in sorted(found.items())
     ]
 
 
 def margin_rows(report: MarginReport) -> Iterator[list[Any]]:
     """The report as rows of a file, the total last."""
     yield [
-        "Day", "Client", "Country", "Messages", "Parts", "SMS credits", "Client's price", "Your price", "Your margin",
-        "Currency",
+        "Day", "Client", "Country", "For", "Messages", "Parts", "SMS credits", "Months", "Client's price", "Your price",
+        "Your margin", "Currency",
     ]  # fmt: skip
-    for day, client, country, earned in report.rows:
-        yield [day.isoformat(), client, country, *_cells(earned), report.currency]
-    yield ["Total", "", "", *_cells(report.total), report.currency]
+    for day, client, country, sold, earned in report.rows:
+        yield [day.isoformat(), client, country, sold, *_cells(earned), report.currency]
+    yield ["Total", "", "", "", *_cells(report.total), report.currency]
 
 
 def _cells(earned: Earned) -> list[Any]:
-    return [earned.messages, earned.parts, earned.credits, earned.charged, earned.cost, earned.margin]
+    counts = [earned.messages, earned.parts, earned.credits, earned.months]
+    return [*counts, earned.charged, earned.cost, earned.margin]

@@ -5,6 +5,7 @@ Only what the viewer may see: its own price where it pays, its own margin where 
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -12,15 +13,18 @@ from uuid import UUID
 
 from django.db.models import Count, QuerySet, Sum
 from django.http import Http404
+from django.urls import reverse
 
 from accounts.countries import country_name
 from accounts.models import Account
 from billing.models import CreditLot, LedgerEntry, LedgerTransaction, Quote, TopUp
 from billing.statements import Line, lines_of, wallet_id, with_movements
 from billing.subscription_models import ServiceCharge
+from keywords.models import Keyword
 from messaging.keyset import Cursor, Page
 from messaging.models import Batch, Message
 from messaging.selectors import Chosen, page_of_messages
+from virtual_numbers.models import Lease
 
 Kind = LedgerTransaction.Kind
 OF_MESSAGES = (Kind.HOLD, Kind.CAPTURE, Kind.RELEASE)
@@ -43,11 +47,22 @@ class Service:
     """A month of a number or keyword, or its set-up, as the viewer has to do with it.
 
     ``price``: what it costs, for whoever pays it (None for others). ``share``: what the viewer earns of it.
+    ``client``: whose it is, where that is not the viewer. The pages are "" where the viewer has none (any more).
     """
 
     charge: ServiceCharge
     price: Decimal | None
     share: Decimal
+    client: Account | None
+    number: str
+    number_page: str
+    keyword: str
+    keyword_page: str
+
+    @property
+    def last_day(self) -> date:
+        """The last one that it pays for; a set-up pays for none."""
+        return self.charge.ends_on - timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -113,11 +128,32 @@ def explain(viewer: Account, entry: LedgerEntry) -> Explanation:
 
 
 def _service_of(viewer: Account, movement: LedgerTransaction) -> Service | None:
-    charge = ServiceCharge.objects.filter(transaction=movement).select_related("subscription").first()
+    charge = ServiceCharge.objects.filter(transaction=movement).select_related("subscription__account").first()
     if charge is None:
         return None
     share = next((Decimal(share) for owner, share in charge.earnings if owner == viewer.pk), Decimal(0))
-    return Service(charge, charge.amount if charge.payer_id == viewer.pk else None, share)
+    owner = charge.subscription.account
+    keyword = Keyword.objects.filter(subscription=charge.subscription).select_related("number").first()
+    lease = _lease_of(charge, keyword)
+    is_seen = lease is not None and lease.ended_at is None and viewer.pk in (lease.account_id, lease.holder_id)
+    return Service(
+        charge=charge,
+        price=charge.amount if charge.payer_id == viewer.pk else None,
+        share=share,
+        client=None if owner == viewer else owner,
+        number=keyword.number.number if keyword else lease.number.number if lease else "",
+        number_page=reverse("numbers:detail", args=[lease.code]) if lease and is_seen else "",
+        keyword=keyword.word if keyword else "",
+        keyword_page=reverse("keywords:detail", args=[keyword.code]) if keyword and owner == viewer else "",
+    )
+
+
+def _lease_of(charge: ServiceCharge, keyword: Keyword | None) -> Lease | None:
+    """The rental that the charge pays for, or in force of the number that has the keyword."""
+    leases = Lease.objects.select_related("number")
+    if keyword is None:
+        return leases.filter(subscription=charge.subscription).first()
+    return leases.filter(number=keyword.number, ended_at=None).first()
 
 
 def _lot_of(viewer: Account, movement: LedgerTransaction) -> CreditLot | None:

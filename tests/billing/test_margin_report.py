@@ -16,8 +16,11 @@ from messaging.margins import margin_report
 from messaging.models import Message
 from messaging.services.settling import settle_waiting
 from tests.billing.credits import give, make_credits_client, take
+from tests.billing.services import in_days, lease_number, make_number, renew, set_margin
 from tests.billing.test_statement import today
 from tests.cast import LogIn, Member, fund, make_client
+from tests.keywords.test_services import make as make_keyword
+from tests.keywords.test_services import switch_on
 from tests.messaging.rows import AU, AU_DEAR, NZ, accept, settle_as, words
 
 D = Decimal
@@ -56,6 +59,24 @@ def with_credits(mixed: Member) -> Member:
     settle_as(accept(child, [AU, AU_DEAR], text="a" * 200), "sent")
     settle_waiting(100)
     take(child, 120)
+    return mixed
+
+
+@pytest.fixture
+def with_services(mixed: Member, reseller: Member, client_member: Member, billed_member: Member) -> Member:
+    """Besides: numbers on two levels and of a client that the reseller pays, one renewed, and keywords on two."""
+    account = mixed.account.children.get()
+    below = Member(account, account.memberships.get().user)
+    fund(client_member, "100")
+    fund(below, "100")
+    for member, margin in ((client_member, "5"), (mixed, "1.000001"), (below, "2.5")):
+        set_margin(member, margin)
+        switch_on(member, "0.01" if member == client_member else "9.999999")
+    lease_number(billed_member, make_number("+61480000003"))
+    lease_number(client_member, make_number("+61480000002", setup="3"), in_days(-32))
+    renew(in_days(0))
+    make_keyword(client_member, lease_number(client_member).number, now=in_days(0))
+    make_keyword(below, lease_number(below, make_number("+61480000004")).number, now=in_days(0))
     return mixed
 
 
@@ -114,6 +135,56 @@ def test_credits_stand_in_the_files_and_on_the_page(with_credits: Member, resell
     assert "SMS credits to the day on which they were transferred or taken back" in page
 
 
+def earned_on_services(member: Member) -> Decimal:
+    """What numbers and keywords brought; what they cost itself is negative."""
+    entries = LedgerEntry.objects.filter(
+        ledger_account=wallet_id(member.account), transaction__kind__in=["number", "keyword"], amount__gt=0
+    )
+    return entries.aggregate(total=Sum("amount"))["total"] or D(0)
+
+
+def test_margins_on_numbers_and_keywords_are_in_it_at_every_level(with_services: Member, reseller: Member) -> None:
+    report = margin_report(reseller.account, today())
+    sold = {name: (earned.months, earned.charged, earned.cost) for name, earned in report.by_sold()}
+    # Three months of the client's at 24 and one of the middle one's at 20.000001, all for 19; a fifth of a keyword.
+    assert sold["Numbers"] == (4, D("92.000001"), D("76"))
+    assert sold["Keywords"] == (1, D("0.01"), D("0.002"))
+    assert earned_on_services(reseller) == D("16.008001")
+    assert report.total.margin == captured(reseller) + earned_on_services(reseller)
+    middle = margin_report(with_services.account, today())
+    sold = {name: (earned.months, earned.charged, earned.cost) for name, earned in middle.by_sold()}
+    assert sold["Numbers"] == (1, D("22.500001"), D("20.000001"))
+    assert sold["Keywords"] == (1, D("9.999999"), D("2"))
+    assert middle.total.margin == captured(with_services) + earned_on_services(with_services)
+    for one in (report, middle):
+        for grouped in (one.by_sold(), one.by_client(), one.by_country(), one.by_day()):
+            assert sum(earned.margin for _, earned in grouped) == one.total.margin
+            assert sum(earned.months for _, earned in grouped) == one.total.months
+    assert not {name for name, _ in report.by_client()} & {"Billed", "Below"}
+    assert dict(report.by_country())["Australia"].months == 5
+
+
+def test_numbers_and_keywords_stand_in_the_files_and_on_the_page(
+    with_services: Member, reseller: Member, log_in: LogIn
+) -> None:
+    browser: Any = log_in(reseller.user)
+    text = b"".join(browser.get(reverse("messaging:margins-csv")).streaming_content).decode("utf-8-sig")
+    *rows, total = csv.DictReader(io.StringIO(text))
+    margins = captured(reseller) + earned_on_services(reseller)
+    assert sum(D(row["Your margin"]) for row in rows) == D(total["Your margin"]) == margins
+    months = [(row["Client"], row["For"], row["Country"], row["Months"]) for row in rows if row["Months"] != "0"]
+    assert months == [
+        ("Client", "Keywords", "Australia", "1"), ("Client", "Numbers", "Australia", "3"),
+        ("Middle", "Numbers", "Australia", "1"),
+    ]  # fmt: skip
+    content = b"".join(browser.get(reverse("messaging:margins-xlsx")).streaming_content)
+    last = [*openpyxl.load_workbook(io.BytesIO(content))["Margins"].values][-1]
+    assert (last[7], D(repr(last[10]))) == (5, margins)
+    page = words(browser.get(reverse("messaging:margins")).content.decode())
+    assert "Numbers 0 0 4 92.000001 76.0000 16.000001" in page
+    assert "a month of a number or keyword to the day on which it was paid" in page
+
+
 def test_each_client_and_country_has_its_own_sums(mixed: Member, reseller: Member) -> None:
     report = margin_report(reseller.account, today())
     clients = {name: (earned.messages, earned.parts, earned.margin) for name, earned in report.by_client()}
@@ -137,7 +208,7 @@ def test_files_add_up_to_the_ledger(mixed: Member, reseller: Member, log_in: Log
     assert sum(D(row["Your margin"]) for row in rows) == D(total["Your margin"]) == captured(reseller)
     content = b"".join(browser.get(reverse("messaging:margins-xlsx")).streaming_content)
     _, *cells, last = openpyxl.load_workbook(io.BytesIO(content))["Margins"].values
-    assert sum(D(repr(row[8])) for row in cells) == D(repr(last[8])) == captured(reseller)
+    assert sum(D(repr(row[10])) for row in cells) == D(repr(last[10])) == captured(reseller)
 
 
 def test_the_page_shows_the_sums_and_is_for_parents_with_money(

@@ -14,7 +14,10 @@ from billing.statement_files import StatementFile
 from billing.statements import Period, Statement, Sums
 from tests.billing.services import at, lease_number, make_number, set_margin
 from tests.cast import LogIn, Member, fund, make_client, make_member
+from tests.keywords.test_services import make as make_keyword
+from tests.keywords.test_services import switch_on
 from tests.messaging.rows import words
+from virtual_numbers.models import Lease
 
 D = Decimal
 NUMBER, KEYWORD = "+61480000001", "PIZZA on +61480000001"
@@ -122,6 +125,33 @@ def test_why_this_amount_names_the_share_to_who_earns_it(
     assert "24.00" not in text
     text = why(log_in, reseller, movement("keyword", client_member))
     assert "You earn AUD 8.00 of this month" in text
+
+
+def test_why_this_amount_leads_to_the_number_or_keyword_and_its_month(
+    reseller: Member, client_member: Member, log_in: LogIn
+) -> None:
+    fund(client_member, "90", key="rich")
+    set_margin(client_member, "5")
+    switch_on(client_member)
+    lease = lease_number(client_member, now=at("2027-01-10"))
+    keyword = make_keyword(client_member, lease.number, "PIZZA", now=at("2027-01-10"))
+    pages = [reverse("numbers:detail", args=[lease.code]), reverse("keywords:detail", args=[keyword.code])]
+
+    def links(member: Member, kind: str) -> list[str]:
+        url = reverse("messaging:movement", args=[movement(kind, client_member).public_id])
+        return [page for page in pages if page in log_in(member.user).get(url).content.decode()]
+
+    assert links(client_member, "number") == pages[:1]
+    assert links(client_member, "keyword") == pages
+    text = why(log_in, client_member, movement("keyword", client_member))
+    assert f"Keyword PIZZA Number {NUMBER} Month 10 Jan 2027 to 9 Feb 2027" in text
+    # The parent earns of it, and has no page of its client's numbers.
+    assert links(reseller, "number") == links(reseller, "keyword") == []
+    text = why(log_in, reseller, movement("number", client_member))
+    assert f"Client Client Number {NUMBER} Month 10 Jan 2027 to 9 Feb 2027 You earn AUD 5.00" in text
+    Lease.objects.update(ended_at=at("2027-01-11"))
+    assert links(client_member, "number") == []
+    assert f"Number {NUMBER} Month" in why(log_in, client_member, movement("number", client_member))
 
 
 def test_why_a_parent_that_pays_for_a_keyword_pays_less_than_its_price(
