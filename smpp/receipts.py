@@ -110,12 +110,13 @@ def format_receipt(receipt: Receipt, *, source: str, destination: str, submitted
     """Write the deliver_sm with which a carrier says `receipt`, in text and in optional parameters.
 
     `source` is the number the message went to, `destination` its sender; of `text` the first 20 characters are quoted.
+    Times are in minutes, as appendix B has them: some clients give up their session over a digit more.
     """
     done_at = receipt.done_at or submitted_at
     delivered = "001" if receipt.status is ReceiptStatus.DELIVERED else "000"
     line = (
-        f"id:{receipt.carrier_id} sub:001 dlvrd:{delivered} submit date:{submitted_at:%y%m%d%H%M%S}"
-        f" done date:{done_at:%y%m%d%H%M%S} stat:{receipt.status} err:{receipt.error_code} text:{text[:20]}"
+        f"id:{receipt.carrier_id} sub:001 dlvrd:{delivered} submit date:{submitted_at:%y%m%d%H%M}"
+        f" done date:{done_at:%y%m%d%H%M} stat:{receipt.status} err:{receipt.error_code} text:{text[:20]}"
     )
     return Deliver(
         source=source,

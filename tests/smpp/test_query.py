@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -36,10 +37,8 @@ def test_an_answer_arrives_as_it_was_given(carrier_id, state, error, done_at):
 @given(st.integers(0, 255), st.binary(max_size=100))
 def test_no_answer_and_no_query_that_can_be_sent_raises_anything_else(status, body):
     decode_query_answer(status, wire.encode(0x80000003, 1, status, body))
-    try:
+    with suppress(PduError):
         decode_query(wire.encode(wire.QUERY_SM, 1, body=body))
-    except PduError as error:
-        assert error.status == Status.ESME_RINVCMDLEN
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from smpp.pdu import Deliver, decode_deliver, encode_deliver
 from smpp.receipts import Receipt, ReceiptStatus, format_receipt, parse_receipt
 
-NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
+NOON = datetime(2026, 11, 21, 12, 7, tzinfo=UTC)  # receipts tell minutes
 
 
 def receipt(text: str, tlvs: dict[int, bytes] | None = None, esm_class: int = 4) -> Receipt | None:
