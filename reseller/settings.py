@@ -44,6 +44,8 @@ def secret(name: str, development: str = "") -> str:
 
 
 SECRET_KEY = secret("SECRET_KEY", "development-only-not-a-secret-0123456789abcdefghijklmnopqrstuvwxyz")
+# Carriers' passwords are encrypted with the first of these keys; all of them decrypt (accounts/encryption.py).
+CREDENTIAL_KEYS = secret("CREDENTIAL_KEYS", "ZGV2ZWxvcG1lbnQtb25seS1uby1zZWNyZXQtMDEyMzQ=").split(",")
 SITE_URL = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 SITE_NAME = env.str("SITE_NAME", "Relay")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if DEVELOPMENT else [])
@@ -204,6 +206,7 @@ CELERY_BEAT_SCHEDULE = {
     "renew-numbers": {"task": "virtual_numbers.tasks.renew_numbers", "schedule": 60, "options": {"expire_seconds": 60}},
     "renew-keywords": {"task": "keywords.tasks.renew_keywords", "schedule": 60, "options": {"expire_seconds": 60}},
     "number-quarantines": {"task": "virtual_numbers.tasks.end_quarantines", "schedule": 60 * 60},
+    "number-imports": {"task": "virtual_numbers.tasks.remove_imports", "schedule": 6 * 60 * 60},
     "renewal-notices": {"task": "billing.tasks.send_renewal_notices", "schedule": 15 * 60},
     "verify-ledger": {"task": "messaging.tasks.verify_ledger", "schedule": crontab(hour="2", minute="30")},
     "verify-ledger-since": {"task": "messaging.tasks.verify_ledger", "schedule": 60 * 60, "args": ["since"]},
@@ -335,6 +338,8 @@ RENEWAL_GRACE_DAYS = env.int("RENEWAL_GRACE_DAYS", 7)
 RENEWAL_SUSPENDED_DAYS = env.int("RENEWAL_SUSPENDED_DAYS", 7)
 # Days after its release until a number can be leased again.
 NUMBER_QUARANTINE_DAYS = env.int("NUMBER_QUARANTINE_DAYS", 30)
+# Days for which an uploaded list of numbers that nobody confirmed is kept.
+NUMBER_IMPORT_DAYS = env.int("NUMBER_IMPORT_DAYS", 30)
 # What happens to messages for which the platform gets less than their route's carrier takes: "flag" lets them go and
 # shows them to staff, "refuse" leaves such recipients out.
 BELOW_COST_SENDS = env.str("BELOW_COST_SENDS", "flag")
@@ -353,6 +358,8 @@ INBOUND_REPLIES_PER_HOUR = env.int("INBOUND_REPLIES_PER_HOUR", 10)
 OPT_OUT_CONFIRMATION = env.str("OPT_OUT_CONFIRMATION", "")
 # Whether inbound messages may be posted to addresses of this machine and of private networks.
 LOCAL_WEBHOOKS = env.bool("LOCAL_WEBHOOKS", DEVELOPMENT)
+# Whether carriers may be asked over HTTP at addresses of this machine and of private networks.
+PRIVATE_CARRIERS = env.bool("PRIVATE_CARRIERS", DEVELOPMENT)
 # The domain whose mail will reach conversations; forwarded messages then name an address in it to answer to.
 REPLY_MAIL_DOMAIN = env.str("REPLY_MAIL_DOMAIN", "")
 MAX_WEB_RECIPIENTS = 10_000

@@ -1,7 +1,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from virtual_numbers.services import leasing
+from virtual_numbers.services import imports, leasing
 
 
 @shared_task(name="virtual_numbers.tasks.renew_numbers")
@@ -14,3 +14,9 @@ def renew_numbers() -> None:
 def end_quarantines() -> None:
     """Every hour: offer numbers again that rested long enough after their release."""
     leasing.end_quarantines(timezone.now())
+
+
+@shared_task(name="virtual_numbers.tasks.remove_imports")
+def remove_imports() -> None:
+    """Four times a day: forget uploaded lists that nobody confirmed."""
+    imports.remove_unconfirmed(timezone.now())

@@ -5,6 +5,7 @@ import re
 import time
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import xlsxwriter
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import AuditEntry, User
 from billing.models import RateCard
@@ -22,6 +24,7 @@ from virtual_numbers.exceptions import ImportRefused
 from virtual_numbers.import_files import COLUMNS, MOST_LINES, UnreadableFile, read_rows
 from virtual_numbers.models import NumberImport, NumberPrice, VirtualNumber
 from virtual_numbers.services.imports import apply_import, prepare_import
+from virtual_numbers.tasks import remove_imports
 
 D = Decimal
 HEADING = ",".join(COLUMNS)
@@ -186,6 +189,16 @@ def test_a_number_that_was_ported_out_does_not_come_back_by_a_list() -> None:
 
 
 # --- All or nothing ----------------------------------------------------------------------------------------------
+
+
+def test_a_list_that_nobody_confirmed_is_forgotten_after_a_while() -> None:
+    confirmed, left, fresh = prepare(GOOD), prepare(GOOD), prepare(GOOD)
+    apply_import(prepared=confirmed, actor=None)
+    NumberImport.objects.exclude(pk=fresh.pk).update(created_at=timezone.now() - timedelta(days=31))
+    remove_imports()
+    assert set(NumberImport.objects.all()) == {confirmed, fresh}
+    with pytest.raises(ImportRefused, match="not kept any more"):
+        apply_import(prepared=left, actor=None)
 
 
 def test_a_list_with_one_wrong_line_is_refused_as_a_whole() -> None:

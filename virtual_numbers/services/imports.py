@@ -1,8 +1,10 @@
 """Taking an uploaded list of numbers into the inventory: first what it would do, then, confirmed, all of it."""
 
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -29,7 +31,9 @@ def prepare_import(*, file_name: str, content: bytes, actor: User | None) -> Num
 @transaction.atomic
 def _apply(prepared: NumberImport, actor: User | None) -> NumberImport | None:
     """The import, done; None when its lines would by now do something else, which is noted."""
-    current = NumberImport.objects.select_for_update().get(pk=prepared.pk)
+    current = NumberImport.objects.select_for_update().filter(pk=prepared.pk).first()
+    if current is None:
+        raise ImportRefused(f"{prepared.file_name} is not kept any more. Upload it again.")
     if current.applied_at is not None:
         raise ImportRefused(f"{current.file_name} has been taken in already; nothing was done twice.")
     shown = current.lines
@@ -65,6 +69,13 @@ def apply_import(*, prepared: NumberImport, actor: User | None) -> NumberImport:
             "The inventory has changed since this page was made. Look at the lines again, then confirm."
         )
     return done
+
+
+def remove_unconfirmed(now: datetime) -> int:
+    """Forget lists that nobody confirmed within NUMBER_IMPORT_DAYS; returns how many. Confirmed ones are history."""
+    before = now - timedelta(days=settings.NUMBER_IMPORT_DAYS)
+    count, _ = NumberImport.objects.filter(applied_at=None, created_at__lt=before).delete()
+    return count
 
 
 def _note(prepared: NumberImport, lines: list[Line]) -> None:
