@@ -2,14 +2,19 @@
 
 import subprocess
 import sys
-import threading
+import time
 
 import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import ProgrammingError, connection, connections, transaction
 
+from reseller.management.commands.setup_database import LOCK_KEY
 from tests.engines import ROOT
+
+# Sessions that want an advisory lock of this database and do not get it.
+WAITING = """SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 
 
 def _privileges(table: str) -> set[str]:
@@ -54,21 +59,21 @@ def test_set_up_twice_leaves_every_privilege_as_migrations_left_it(committed_db)
     assert not _privileges("billing_ledgerentry") & {"UPDATE", "DELETE", "TRUNCATE"}
 
 
-def test_two_set_ups_at_once_wait_for_each_other(engines, committed_db):
-    empty = f"{engines.database}_empty"
-    with psycopg.connect(engines.postgres.url_of("postgres"), autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{empty}"')
-    env = committed_db.env | {"DATABASE_URL": engines.postgres.url_of(empty)}
-    results = []
-
-    def set_up() -> None:
-        command = [sys.executable, "manage.py", "setup_database", "-v", "0"]
-        results.append(subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True))
-
-    threads = [threading.Thread(target=set_up) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    engines.drop(empty)
-    assert [result.returncode for result in results] == [0, 0], results
+def test_two_set_ups_at_once_wait_for_each_other(committed_db):
+    """Both are held at the door until they stand there together, and both then have the same table to make."""
+    call_command("migrate", "sessions", "zero", database="owner", verbosity=0)
+    command = [sys.executable, "manage.py", "setup_database", "-v", "0"]
+    with psycopg.connect(committed_db.url, autocommit=True) as door:
+        door.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        both = [
+            subprocess.Popen(command, env=committed_db.env, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        deadline = time.monotonic() + 120
+        while door.execute(WAITING).fetchone() != (2,) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert door.execute(WAITING).fetchone() == (2,)
+        assert "django_session" not in connection.introspection.table_names()
+    errors = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    assert _privileges("django_session") == {"SELECT", "INSERT", "UPDATE", "DELETE"}
