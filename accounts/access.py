@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render, resolve_url
 from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
 from accounts.models import Account, Membership, User
-from accounts.selectors import suspended_in_line
+from accounts.selectors import is_stopped
 
 Role = Membership.Role
 ANY_ROLE = frozenset(Role)
@@ -51,7 +51,7 @@ def tenant_view(roles: frozenset[Role] = ANY_ROLE, *, parents_only: bool = False
                 return _without_account(request)
             if "%00" in request.META.get("QUERY_STRING", ""):
                 raise SuspiciousOperation("No page has a NUL in its address, and PostgreSQL takes none.")
-            if suspended_in_line(request.account) is not None:
+            if is_stopped(request.membership):
                 if request.htmx:
                     return HttpResponseClientRefresh()
                 return render(request, "accounts/suspended.html", status=403)

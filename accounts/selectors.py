@@ -5,10 +5,12 @@ from django.http import Http404
 
 from accounts.models import Account, Membership, User
 
+LOADED_LEVELS = 3  # of the tree, which a membership brings with it: the account, its parent, and that one's
+
 
 def get_membership_for(user: User, code: str = "") -> Membership | None:
     """The user's place: in the account with ``code`` if they belong to it, else their first."""
-    memberships = user.memberships.select_related("account__parent").order_by("pk")
+    memberships = user.memberships.select_related("account__parent__parent").order_by("pk")
     if code:
         chosen = memberships.filter(account__code=code).first()
         if chosen is not None:
@@ -37,6 +39,20 @@ def get_descendant_for(account: Account, code: str) -> Account:
     if found is None:
         raise Http404("No such client.")
     return found
+
+
+def is_stopped(membership: Membership) -> bool:
+    """Whether the account or one above it is not active, as the membership brought them (``get_membership_for``).
+
+    That is the whole line of a client's client; only what stands above it is asked for.
+    """
+    line = [membership.account]
+    while len(line) < LOADED_LEVELS and (above := line[-1].parent) is not None:
+        line.append(above)
+    if any(account.status != Account.Status.ACTIVE for account in line):
+        return True
+    rest = set(membership.account.path) - {account.pk for account in line}
+    return bool(rest) and Account.objects.filter(pk__in=rest).exclude(status=Account.Status.ACTIVE).exists()
 
 
 def suspended_in_line(account: Account) -> Account | None:

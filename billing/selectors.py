@@ -9,6 +9,7 @@ from django.http import Http404
 
 from accounts.models import Account
 from billing.models import CREDITS, BillingTerms, CountryMargin, LedgerAccount, LedgerEntry, SavedCard, TopUp
+from billing.prepared import fetch_prepared
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,28 @@ def _balance(account: Account, currency: str) -> Balance:
         currency=currency,
         is_frozen=wallet.is_frozen if wallet else False,
     )
+
+
+_DEALINGS = """
+    SELECT EXISTS (SELECT FROM billing_savedcard WHERE account_id = %(account)s::bigint AND removed_at IS NULL),
+           EXISTS (SELECT FROM billing_topup WHERE account_id = %(account)s::bigint AND state = 'pending'),
+           EXISTS (SELECT FROM billing_invoiceterms WHERE account_id = %(account)s::bigint)
+"""
+
+
+@dataclass(frozen=True)
+class Dealings:
+    """What an account has beside its wallet, so that a page asks for it only where there is any."""
+
+    has_cards: bool
+    has_pending_topups: bool
+    has_invoice_terms: bool
+
+
+def dealings_of(account: Account) -> Dealings:
+    """Kept cards, payments under way and an invoice client's credit, all in one statement."""
+    (row,) = fetch_prepared(_DEALINGS, {"account": account.pk})
+    return Dealings(*row)
 
 
 def frozen_accounts(account: Account) -> list[Account]:

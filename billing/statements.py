@@ -9,11 +9,12 @@ from decimal import Decimal
 from functools import cached_property
 
 from django.core import signing
-from django.db.models import Q, QuerySet, Subquery, Sum, Value
+from django.db.models import Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
-from accounts.models import Account, Membership
+from accounts.models import Account, Membership, User
 from billing.models import CREDITS, LedgerAccount, LedgerEntry, LedgerTransaction, MoneyField
+from billing.prepared import fetch_prepared
 
 PAGE_SIZE = 50
 LONGEST_TRANSACTION = timedelta(hours=1)
@@ -70,7 +71,7 @@ class Period:
 
 @dataclass(frozen=True)
 class Line:
-    """One movement of the wallet, as the statement words it."""
+    """One movement of the wallet, as the statement words it; ``who`` is "" for the portal itself."""
 
     entry: LedgerEntry
     title: str
@@ -103,6 +104,17 @@ class Sums:
     margins: Decimal
     clients: Decimal = Decimal(0)
     services: Decimal = Decimal(0)
+
+
+_BOUNDS = """
+    SELECT wallet.id,
+           (SELECT e.id FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
+            WHERE t.created_at < %(begin)s::timestamptz ORDER BY t.created_at DESC LIMIT 1),
+           (SELECT e.id FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
+            WHERE t.created_at >= %(end)s::timestamptz ORDER BY t.created_at LIMIT 1)
+    FROM billing_ledgeraccount wallet
+    WHERE wallet.owner_id = %(owner)s::bigint AND wallet.kind = 'wallet' AND wallet.currency = %(currency)s::text
+"""
 
 
 def wallet_id(account: Account, currency: str = "") -> int:
@@ -191,16 +203,13 @@ class Statement:
         in the order of time, at the latest LONGEST_TRANSACTION after the time that a movement bears.
         """
         begin, end = self.period.bounds(self.account)
-        before = LedgerEntry.objects.filter(transaction__created_at__lt=begin - LONGEST_TRANSACTION)
-        after = LedgerEntry.objects.filter(transaction__created_at__gte=end + LONGEST_TRANSACTION)
-        wallets = _wallets(self.account, self.currency).annotate(
-            last_before=Subquery(before.order_by("-transaction__created_at").values("pk")[:1]),
-            first_after=Subquery(after.order_by("transaction__created_at").values("pk")[:1]),
-        )
-        row = wallets.values_list("pk", "last_before", "first_after").first()
-        if row is None:
+        found = fetch_prepared(_BOUNDS, {
+            "owner": self.account.pk, "currency": self.currency or self.account.currency,
+            "begin": begin - LONGEST_TRANSACTION, "end": end + LONGEST_TRANSACTION,
+        })  # fmt: skip
+        if not found:
             return LedgerEntry.objects.none()
-        wallet, last_before, first_after = row
+        wallet, last_before, first_after = found[0]
         entries = LedgerEntry.objects.filter(ledger_account__in=[wallet, NO_WALLET])
         if last_before:
             entries = entries.filter(pk__gt=last_before)
@@ -220,39 +229,45 @@ def _read_cursor(cursor: str) -> int | None:
 
 def with_movements(entries: QuerySet[LedgerEntry]) -> QuerySet[LedgerEntry]:
     """The entries with what ``lines_of`` reads of their movements."""
-    return entries.select_related("transaction__about", "transaction__actor")
+    return entries.select_related("transaction")
 
 
 def lines_of(account: Account, entries: Sequence[LedgerEntry]) -> list[Line]:
-    """The entries as the account's statement words them."""
-    actors = {entry.transaction.actor_id for entry in entries} - {None}
-    members = Membership.objects.filter(user__in=actors, account__path__contains=[account.pk]) if actors else []
-    known = {member.user_id for member in members}
-    return [_line(account, entry, known) for entry in entries]
+    """The entries as the account's statement words them.
+
+    Names are looked up once for all entries, and only of other accounts: most movements are about its own and of
+    nobody, so that joining accounts and users to every entry would cost more than the entries.
+    """
+    others = {entry.transaction.about_id for entry in entries} - {account.pk}
+    names = dict(Account.objects.filter(pk__in=others).values_list("pk", "name")) if others else {}
+    people = _people(account, {entry.transaction.actor_id for entry in entries if entry.transaction.actor_id})
+    return [_line(entry, names, people) for entry in entries]
 
 
-def _line(account: Account, entry: LedgerEntry, known: set[int]) -> Line:
+def _people(account: Account, actors: set[int]) -> dict[int, str]:
+    """Who did it, by name only where the person belongs to the account or to one below it."""
+    if not actors:
+        return {}
+    members = Membership.objects.filter(user__in=actors, account__path__contains=[account.pk])
+    known = set(members.values_list("user_id", flat=True))
+    return {
+        user.pk: (user.name or user.email) if user.pk in known else ("Support" if user.is_staff else "Your provider")
+        for user in User.objects.filter(pk__in=actors)
+    }
+
+
+def _line(entry: LedgerEntry, names: dict[int, str], people: dict[int, str]) -> Line:
     movement = entry.transaction
-    about = movement.about.name if movement.about_id != account.pk else ""
+    about = names.get(movement.about_id, "")
     count = f"{movement.quantity:,} message{'' if movement.quantity == 1 else 's'}" if movement.quantity else ""
     return Line(
         entry=entry,
         title=_title(movement, entry.amount),
-        who=_who(movement, known),
+        who=people.get(movement.actor_id, "") if movement.actor_id else "",
         note=" · ".join(part for part in (about, count, movement.description) if part),
         topup_code=movement.reference if movement.kind in _OF_A_CARD else "",
         batch_code=movement.reference if movement.kind in _OF_A_BATCH else "",
     )
-
-
-def _who(movement: LedgerTransaction, known: set[int]) -> str:
-    """Who did it, by name only where the person belongs to the account or to one below it; "" for the portal."""
-    actor = movement.actor
-    if actor is None:
-        return ""
-    if actor.pk in known:
-        return actor.name or actor.email
-    return "Support" if actor.is_staff else "Your provider"
 
 
 def _title(movement: LedgerTransaction, amount: Decimal) -> str:

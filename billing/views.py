@@ -24,7 +24,9 @@ from billing.models import CREDITS, BillingTerms, TopUp
 from billing.services.payment_events import record_event
 from billing.services.topup_limits import room_of
 from billing.services.topups import cancel_topup, pay_with_card, start_topup
+from billing.statement_rows import rows_of
 from billing.statements import Statement
+from billing.visitor import balance_of_visitor, terms_of_visitor
 
 # Seconds after which the waiting page says that it takes longer than usual.
 PATIENCE = 60
@@ -46,7 +48,7 @@ def billing_view(roles: frozenset[Role] = ANY_ROLE) -> Callable[[Callable[..., H
         @tenant_view()
         @wraps(view)
         def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            terms = selectors.terms_of(request.account)
+            terms = terms_of_visitor(request)
             if terms is None or not terms.shows_money:
                 raise Http404("No billing.")
             if request.membership.role not in roles:
@@ -64,7 +66,7 @@ def credits_view(view: Callable[..., HttpResponse]) -> Callable[..., Any]:
     @tenant_view()
     @wraps(view)
     def guarded(request: TenantRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        terms = selectors.terms_of(request.account)
+        terms = terms_of_visitor(request)
         if terms is None or terms.method != BillingTerms.Method.SMS_CREDITS:
             raise Http404("No SMS credits.")
         return view(request, *args, **kwargs)
@@ -78,13 +80,15 @@ def overview(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
     """The statement, with what is available and what is held."""
     account = request.account
     may_bill = request.membership.role in MAY_BILL
+    dealings = selectors.dealings_of(account)
+    has_open = may_bill and dealings.has_pending_topups
     context = _statement(request) | {
-        "balance": selectors.balance_of(account),
-        "credit": credit_of(account),
+        "balance": balance_of_visitor(request),
+        "credit": credit_of(account) if dealings.has_invoice_terms else None,
         "may_add_credit": may_bill and terms.pays_by_card,
-        "has_cards": may_bill and (terms.pays_by_card or bool(selectors.cards_of(account))),
+        "has_cards": may_bill and (terms.pays_by_card or dealings.has_cards),
         "may_bill": may_bill,
-        "open_topups": selectors.open_topups_of(account, timezone.now()) if may_bill else [],
+        "open_topups": selectors.open_topups_of(account, timezone.now()) if has_open else [],
     }
     return render(request, "billing/overview.html", context)
 
@@ -109,12 +113,14 @@ def _statement(request: TenantRequest, currency: str = "") -> dict[str, Any]:
     statement = Statement(account, period, currency)
     # Adding up a million movements takes seconds, so somebody has to ask for it.
     is_summed = "totals" in request.GET or statement.is_summed_at_once
+    page = statement.page(kind, **cursors)
     return {
         "form": form,
         "filters": filters,
         "is_filtered": bool(request.GET),
         "period": period,
-        "page": statement.page(kind, **cursors),
+        "page": page,
+        "rows": rows_of(page.lines, opens_receipts=request.membership.role in MAY_BILL),
         "sums": statement.sums() if is_summed else None,
     }
 
@@ -138,7 +144,7 @@ def add_credit(request: TenantRequest, terms: BillingTerms) -> HttpResponse:
         "form": form,
         "terms": terms,
         "room": room,
-        "balance": selectors.balance_of(request.account),
+        "balance": balance_of_visitor(request),
         "open_topups": selectors.open_topups_of(request.account, now),
     }
     return render(request, "billing/add_credit.html", context)

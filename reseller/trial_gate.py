@@ -11,6 +11,7 @@ from accounts.models import Account
 from accounts.selectors import get_membership_for
 from billing.selectors import terms_of
 from billing.trial import trial_is_over
+from billing.visitor import terms_of_visitor
 
 LANDING = "billing:trial-expired"
 # Names of views that stay open for every method: paying, the person's settings, leaving, and what is nobody's tenant.
@@ -37,7 +38,7 @@ class TrialGateMiddleware:
 
     def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         name = request.resolver_match.view_name
-        if request.account is None or _is_open(name, request.method) or not is_expired(request.account):
+        if _is_open(name, request.method) or not trial_is_over(terms_of_visitor(request)):
             return None
         return _landing(request)
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.access import MAY_BILL, MAY_MANAGE, MAY_SEND, TenantRequest, tenant_view
-from billing.selectors import balance_of, terms_of
+from billing.visitor import balance_of_visitor, terms_of_visitor
 from messaging.periods import last_days
 from messaging.reports import summarise
 from messaging.selectors import Sight
@@ -21,8 +21,8 @@ from reseller.dashboards.steps import next_steps
 def dashboard(request: TenantRequest) -> HttpResponse:
     """The reseller's dashboard for accounts with the right to have clients, the client's for all others."""
     account, role = request.account, request.membership.role
-    terms = terms_of(account)
-    balance = balance_of(account) if terms is not None and terms.shows_money else None
+    terms = terms_of_visitor(request)
+    balance = balance_of_visitor(request) if terms is not None and terms.shows_money else None
     accounts = Sight(account).accounts()
     context: dict[str, Any] = {
         "account": account,

@@ -50,7 +50,9 @@ def _priced(value: Any, currency: str, least_places: int) -> str:
         return ""
     if currency == CREDITS:
         return credits_text(Decimal(value)).replace("-", MINUS)
-    return f"{currency} {_amount(value, least_places)}".strip()
+    shown = f"{currency} {_amount(value, least_places)}".strip()
+    # Letters, digits and signs: nothing to escape, which a statement of fifty lines would do two hundred times.
+    return SafeString(shown) if not currency or currency.isalnum() else shown
 
 
 @register.filter
@@ -95,7 +97,8 @@ def moment(value: dt.datetime | None, precision: str = "minutes") -> str:
     local = timezone.localtime(value)
     # A statement shows fifty of them: this is ten times as fast as Django's formatter, which can other languages.
     shown = f"{local.day} {local:%b %Y, %H:%M:%S}" if precision == "seconds" else f"{local.day} {local:%b %Y, %H:%M}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), _zone_at(local), shown)
+    # Digits, month names and a zone of the tz database: nothing to escape.
+    return SafeString(f'<time datetime="{local.isoformat()}" title="{_zone_at(local)}">{shown}</time>')
 
 
 def _zone_at(local: dt.datetime) -> str:

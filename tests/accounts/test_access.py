@@ -3,8 +3,9 @@
 import pytest
 from django.test import Client
 
+from accounts.models import Account
 from accounts.services.accounts import suspend_account
-from tests.cast import LogIn, Member
+from tests.cast import LogIn, Member, make_client
 from tests.messaging.rows import accept
 
 HTMX = {"HTTP_HX_REQUEST": "true", "HTTP_HX_CURRENT_URL": "http://testserver/batches/?page=2"}
@@ -34,6 +35,20 @@ def test_a_fragment_for_a_suspended_account_reloads_the_page_which_says_so(
     page = browser.get(f"/batches/{batch.code}/")
     assert page.status_code == 403
     assert "Your account is suspended" in page.content.decode()
+
+
+@pytest.mark.parametrize("level", range(5))
+def test_a_suspension_anywhere_above_closes_every_page(reseller: Member, log_in: LogIn, level: int) -> None:
+    line = [reseller]
+    for name in ("Child", "Grandchild", "Great-grandchild"):
+        line[-1].account.can_have_children = True
+        line[-1].account.save(update_fields=["can_have_children"])
+        line.append(make_client(line[-1], name))
+    browser = log_in(line[-1].user)
+    assert browser.get("/settings/").status_code == 200
+    above = Account.objects.get(pk=line[-1].account.path[level])
+    Account.objects.filter(pk=above.pk).update(status=Account.Status.SUSPENDED)
+    assert browser.get("/settings/").status_code == 403
 
 
 def test_pages_of_a_person_are_kept_by_no_proxy(client_member: Member, log_in: LogIn) -> None:

@@ -1,5 +1,6 @@
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -10,7 +11,7 @@ from billing import statements
 from billing.services import ledger
 from billing.services.settlement import Settlement, settle
 from billing.statements import Period, Statement
-from tests.cast import Member, check_now, fund, make_client
+from tests.cast import LogIn, Member, check_now, fund, make_client
 from tests.conftest import CommittedDatabase
 
 D = Decimal
@@ -154,3 +155,16 @@ def test_a_page_walks_its_own_wallet_and_not_what_others_did_since(
         assert "billing_led_ledger_" in plan
         assert "billing_ledgerentry_pkey" not in plan
         assert "Sort" not in plan
+
+
+def test_a_page_of_the_statement_asks_the_database_few_times(
+    reseller: Member, client_member: Member, log_in: LogIn, django_assert_max_num_queries: Any
+) -> None:
+    browser = log_in(client_member.user)
+    for count in (1, 5):
+        for n in range(count):
+            fund(client_member, f"{count}.0{n}")
+        # Session, user, account with what is above it, terms, entries, their totals, and the balance; what several
+        # rooms are asked for at once (reseller/frame.py) and prepared statements are not counted here.
+        with django_assert_max_num_queries(8):
+            assert browser.get("/billing/").status_code == 200
