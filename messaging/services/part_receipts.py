@@ -40,6 +40,11 @@ class Long:
             self.states[part] = state
             self.changed[part] = receipt
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part is known to have reached the carrier, by an answer or by a receipt."""
+        return len(self.states) >= self.parts
+
     def verdict(self) -> str | None:
         """The message's final state: the first failure decides, delivered once every part is; None before."""
         failure = next((state for state in self.states.values() if state not in ("", State.DELIVERED)), None)

@@ -150,8 +150,9 @@ def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) 
         failed = final != State.DELIVERED
         code = receipt.error_code if failed else ""
         return Outcome(final, code, _REASONS.get(status, "") if failed else "", receipt.carrier_id)
-    # Whatever the word is, a receipt proves that the carrier has the message.
-    return Outcome(State.SENT, "", "", receipt.carrier_id) if state == State.UNKNOWN else None
+    # Whatever the word is, a receipt proves that the carrier has what it speaks of: a message, or one part of it.
+    is_proven = state == State.UNKNOWN and (long is None or long.is_whole)
+    return Outcome(State.SENT, "", "", receipt.carrier_id) if is_proven else None
 
 
 def _file(cursor: CursorWrapper, receipts: list[OpenReceipt], matches: dict[UUID, Match]) -> None:

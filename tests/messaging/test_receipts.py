@@ -180,18 +180,31 @@ def test_with_two_open_messages_to_a_recipient_nothing_is_guessed(client_member:
 
 
 def test_an_unknown_long_message_is_settled_part_by_part(client_member: Member):
+    """A part proves itself only: the connection may have ended before the others were written."""
     [message] = submitted(client_member, text=LONG, state="unknown")
     receipt("x-1", recipient=message.recipient, attempts=5)
     apply_chunk()
     message.refresh_from_db()
-    assert message.state == "sent"
-    assert message.sent_at
+    assert (message.state, message.sent_at) == ("unknown", None)
 
-    MessagePart.objects.create(message=message, part=2, route_id=message.route_id, carrier_id="x-2")
-    receipt("x-2")
+    receipt("x-2", "ENROUTE", recipient=message.recipient, attempts=5)
+    receipt("x-2", recipient=message.recipient, attempts=5)
     apply_chunk()
     message.refresh_from_db()
     assert message.state == "delivered"
+    assert message.sent_at
+    assert list(MessagePart.objects.order_by("part").values_list("part", "carrier_id")) == [(1, "x-1"), (2, "x-2")]
+
+
+def test_an_unknown_long_message_of_which_all_parts_were_answered_is_sent_by_any_receipt(client_member: Member):
+    [message] = submitted(client_member, text=LONG, state="unknown")
+    for part in (1, 2):
+        MessagePart.objects.create(message=message, part=part, route_id=message.route_id, carrier_id=f"p-{part}")
+    receipt("p-2", "ENROUTE")
+    apply_chunk()
+    message.refresh_from_db()
+    assert message.state == "sent"
+    assert message.sent_at
 
 
 def test_a_receipt_for_a_message_refused_or_cancelled_is_kept_and_changes_nothing(client_member: Member):
