@@ -5,7 +5,8 @@ from django.utils import timezone
 
 from accounts.codes import new_code
 from accounts.models import Account, User
-from billing.models import LedgerTransaction, MoneyField, TopUp
+from billing.models import LedgerTransaction, MoneyField
+from billing.topup_models import TopUp
 
 
 class Refund(models.Model):
