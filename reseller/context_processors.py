@@ -55,11 +55,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         return menu_for(viewer, match.view_name if match else "", frame(membership.account).unread)
 
     def header_balance() -> Balance | None:
-        """Money, or the credits of an account that sends with them."""
-        found = terms()
-        if found is not None and _sends_with_credits(found):
-            return credits_of(found.account)
-        return balance_of_visitor(request) if found is not None and found.shows_money else None
+        return _shown_balance(request, terms())
 
     def frozen_wallets() -> dict[str, Any]:
         found = _frozen(account, frame)
@@ -69,8 +65,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         return trial_of(terms())
 
     def trial_can_pay() -> bool:
-        found = terms()
-        return found is not None and found.pays_by_card and may_bill
+        return may_bill and _pays_by_card(terms())
 
     def notices_offered() -> bool:
         return may_bill and _is_told_of_money(terms())
@@ -86,6 +81,17 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "notices_offered": notices_offered,
         "handset_offered": handset.is_offered,
     }
+
+
+def _shown_balance(request: HttpRequest, terms: BillingTerms | None) -> Balance | None:
+    """What the top bar shows: money, or the credits of an account that sends with them."""
+    if terms is not None and _sends_with_credits(terms):
+        return credits_of(terms.account)
+    return balance_of_visitor(request) if terms is not None and terms.shows_money else None
+
+
+def _pays_by_card(terms: BillingTerms | None) -> bool:
+    return terms is not None and terms.pays_by_card
 
 
 def _is_told_of_money(terms: BillingTerms | None) -> bool:
