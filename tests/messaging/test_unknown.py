@@ -1,9 +1,11 @@
 """Messages whose answer was lost: a late receipt settles them, or staff send them again or give them up."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.core.management import call_command
+from django.contrib.auth.models import Permission
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
@@ -12,6 +14,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, User
 from billing.models import LedgerAccount
 from billing.selectors import balance_of
+from messaging.connectors.statements import LOCK_SPACE
 from messaging.models import Message, MessagePart, Receipt, Route
 from messaging.services import unknown
 from messaging.services.cancelling import cancel_batch
@@ -136,7 +139,7 @@ def run_briefly(run_together, message: Message) -> None:
 def test_staff_see_them_by_route_age_and_account_and_decide_about_all_at_once(
     staff: Client, client_member: Member, reseller: Member
 ):
-    hour_ago = timezone.now() - timezone.timedelta(hours=2)
+    hour_ago = timezone.now() - timedelta(hours=2)
     old = lose(accept(client_member, numbers(60)), sending_at=hour_ago)
     new = lose(accept(reseller, ["+61412999999"]))[0]
     route = Route.objects.get()
@@ -172,17 +175,11 @@ def test_staff_see_them_by_route_age_and_account_and_decide_about_all_at_once(
 def test_staff_without_the_right_decide_nothing(log_in: LogIn, client_member: Member):
     message = lose(accept(client_member, numbers(1)))[0]
     watcher = User.objects.create_user("watcher", "watcher@test.example", PASSWORD, is_staff=True)
-    watcher.user_permissions.add(*view_permission())
+    watcher.user_permissions.add(Permission.objects.get(codename="view_unknownmessage"))
     post = {"action": "give_up", "_selected_action": [str(message.pk)], "confirmed": "yes"}
     log_in(watcher).post(PAGE, post)
     message.refresh_from_db()
     assert message.state == "unknown"
-
-
-def view_permission():
-    from django.contrib.auth.models import Permission
-
-    return Permission.objects.filter(codename="view_unknownmessage")
 
 
 def test_the_client_reads_honestly_that_nobody_knows(client_member: Member, log_in: LogIn):
@@ -192,3 +189,29 @@ def test_the_client_reads_honestly_that_nobody_knows(client_member: Member, log_
     assert "Unknown" in shown
     assert "We do not know whether the carrier took this message" in shown
     assert "nothing is charged while that is open" in shown
+
+
+def test_after_a_restore_nothing_that_may_have_gone_out_goes_again_unasked(committed_db, client_member: Member, capsys):
+    waiting = accept(client_member, numbers(3))
+    first, second, _ = Message.objects.filter(batch=waiting).order_by("pk").values_list("pk", flat=True)
+    Message.objects.filter(pk=first).update(state="released")
+    Message.objects.filter(pk=second).update(state="sending", claim="1:0:dead", sending_at=timezone.now())
+    tomorrow = timezone.now() + timedelta(days=1)
+    Message.objects.filter(batch=accept(client_member, numbers(1))).update(state="scheduled", not_before=tomorrow)
+    done = Message.objects.filter(batch=accept(client_member, numbers(1)))
+    done.update(state="delivered", sent_at=timezone.now())
+
+    with connection.cursor() as cursor:  # as a bind that is held
+        cursor.execute("SELECT pg_advisory_lock(%s, 1)", [LOCK_SPACE])
+        with pytest.raises(CommandError, match="stop every process"):
+            call_command("after_restore")
+        cursor.execute("SELECT pg_advisory_unlock_all()")
+    call_command("after_restore")
+
+    assert "3 messages may have been sent since the back-up and are unknown now" in capsys.readouterr().out
+    assert Message.objects.filter(batch=waiting, state="unknown", claim="").count() == 3
+    assert dispatch_all() == 0
+    assert set(Message.objects.exclude(batch=waiting).values_list("state", flat=True)) == {"scheduled", "delivered"}
+    assert balance_of(client_member.account).held == D("0.35")
+    settle_waiting(100)
+    call_command("verify_ledger")
