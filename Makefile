@@ -1,7 +1,7 @@
 # Two commands are enough: `make run` and `make test`. `make` alone lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-stripe bench-ledger bench-inbound lint format lock reset clean
+.PHONY: help run test test-faults test-stripe bench bench-quick bench-ledger bench-inbound lint format lock reset clean
 
 # Three to five test workers, one more than processors: one of them mostly waits, for a browser and killed processes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 3 : n > 4 ? 5 : n + 1 )))
@@ -27,6 +27,14 @@ test: ## every test, browser tests included (ARGS="tests/billing -k receipt" for
 test-faults: ## seeded runs in which everything is killed, paused or cut (SEEDS=50 for more, FIRST_SEED=7)
 	@scripts/venv dev
 	@FAULT_SEEDS=$(or $(SEEDS),20) exec .venv/bin/pytest -q -s tests/faults/test_seeded.py $(ARGS)
+
+bench: ## the send engine from acceptance to the last receipt, beside the engines' bare limits (ARGS="--only batch")
+	@scripts/venv dev
+	@.venv/bin/python -m benchmarks.sending $(ARGS)
+
+bench-quick: ## the same with smaller sizes, in under five minutes
+	@scripts/venv dev
+	@.venv/bin/python -m benchmarks.sending --quick $(ARGS)
 
 bench-ledger: ## how fast the ledger is, beside the engine's bare limit (ARGS=--quick for a short run)
 	@scripts/venv dev

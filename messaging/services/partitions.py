@@ -1,6 +1,10 @@
-"""Keeping the monthly partitions of messages and receipts ahead of time."""
+"""The monthly partitions of messages and receipts: kept ahead of time, and read one by one where plans must hold."""
+
+from datetime import date, timedelta
 
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from django.utils import timezone
 
 MONTHS_AHEAD = 3
 
@@ -13,3 +17,24 @@ def ensure_partitions() -> int:
             [MONTHS_AHEAD],
         )
         return int(cursor.fetchone()[0])
+
+
+def partitions_since(cursor: CursorWrapper, table: str, days: int) -> list[str]:
+    """Names of the partitions of ``table`` that hold what was made in the last ``days`` days, the newest first.
+
+    For statements that look rows up by another index than the ids'. Bounded by ids instead, they invite the planner to
+    walk all newer rows by their ids wherever it has no statistics yet, which takes minutes (messaging/services/plans.py
+    says more of such statements).
+    """
+    today = timezone.now().date()
+    month, first = today.replace(day=1), (today - timedelta(days=days)).replace(day=1)
+    names = []
+    while month >= first:
+        names.append(f"{table}_{month:%Y%m}")
+        month = _month_before(month)
+    cursor.execute("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", [names])
+    return [name for (name,) in cursor.fetchall()]
+
+
+def _month_before(month: date) -> date:
+    return (month - timedelta(days=1)).replace(day=1)

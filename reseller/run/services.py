@@ -42,7 +42,7 @@ def engine_service(name: str, engine: Engine) -> Service:
 def portal_services(config: Config, environment: Mapping[str, str]) -> list[Service]:
     """Every process of the portal, without the engines."""
     commands = {"web": ["-m", "gunicorn", "reseller.wsgi"]}
-    commands |= {name: _worker_command(name, *worker) for name, worker in WORKERS.items()}
+    commands |= {name: worker_command(name, *worker) for name, worker in WORKERS.items()}
     commands["beat"] = ["-m", "celery", "--quiet", "-A", "reseller", "beat", "--loglevel", "WARNING", "--pidfile", ""]
     commands["connectors"] = ["manage.py", "run_connectors"]
     if config.is_development:
@@ -68,7 +68,8 @@ def _service(name: str, command: list[str], config: Config, environment: Mapping
     return Service(name, launch, health.CHECKS[name], log)
 
 
-def _worker_command(name: str, queues: str, concurrency: int) -> list[str]:
+def worker_command(name: str, queues: str, concurrency: int) -> list[str]:
+    """Arguments of Python that start the worker ``name``, as in WORKERS."""
     # Gossip and mingle let workers talk among themselves, which nothing here needs and which delays the start.
     options = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
     command = [

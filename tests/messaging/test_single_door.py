@@ -1,0 +1,67 @@
+"""The door for single messages: callers that come at once share a transaction, and each gets its own answer."""
+
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from billing.models import Hold, LedgerTransaction
+from billing.selectors import balance_of
+from messaging.exceptions import BadText, NotEnoughMoney
+from messaging.models import Batch
+from messaging.services.acceptance import Single
+from messaging.services.single_door import SingleDoor
+from tests.cast import Member
+
+D = Decimal
+
+
+def single(member: Member, number: int, text: str = "Hello", key: str = "") -> Single:
+    return Single(member.account, member.user, "rest", "Shop", text, f"+6141234{number:04}", idempotency_key=key)
+
+
+def test_callers_at_once_share_transactions_and_the_wallet_pays_for_what_it_covers(
+    committed_db: object, client_member: Member, run_together: Callable[[int, Callable[[int], Any]], list[Any]]
+) -> None:
+    # 10.00 cover 142 messages of 0.07.
+    door = SingleDoor(idle_seconds=0.2)
+    answers = run_together(160, lambda n: door.accept(single(client_member, n)))
+
+    batches = [one for one in answers if isinstance(one, Batch)]
+    refused = [one for one in answers if isinstance(one, NotEnoughMoney)]
+    assert (len(batches), len(refused)) == (142, 18)
+    assert balance_of(client_member.account).held == D("9.94")
+    assert Hold.objects.count() == 142
+    moments = LedgerTransaction.objects.filter(kind="hold").values_list("created_at", flat=True).distinct()
+    assert len(moments) < 142 / 2  # each transaction has one moment
+
+
+def test_each_caller_gets_its_own_answer_and_a_key_its_one_batch(committed_db: object, client_member: Member) -> None:
+    door = SingleDoor(threads=1, idle_seconds=0.2)
+    futures = [
+        door.hand_in(one)
+        for one in (
+            single(client_member, 1, key="order-1"), single(client_member, 2, text=""),
+            single(client_member, 1, key="order-1"), single(client_member, 3),
+        )
+    ]  # fmt: skip
+    first, again, other = (futures[n].result(30) for n in (0, 2, 3))
+    with pytest.raises(BadText):
+        futures[1].result(30)
+    assert first == again != other
+    assert Batch.objects.count() == 2
+
+
+def test_its_threads_end_when_nothing_comes_and_begin_again(committed_db: object, client_member: Member) -> None:
+    door = SingleDoor(threads=1, idle_seconds=0.05)
+    door.accept(single(client_member, 1))
+    (worker,) = [thread for thread in threading.enumerate() if thread.name == "single-door"]
+    worker.join(10)
+    assert not worker.is_alive()
+    door.accept(single(client_member, 2))
+    assert Batch.objects.count() == 2
+    for thread in threading.enumerate():
+        if thread.name == "single-door":
+            thread.join(10)
