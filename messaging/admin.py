@@ -12,6 +12,7 @@ from unfold.decorators import display
 from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline, show_moment
 from billing.models import Hold
 from messaging import (  # noqa: F401  (register themselves)
+    http_connector_admin,
     http_inbound_admin,
     inbound_admin,
     route_admin,

@@ -277,6 +277,7 @@ class Receipt(models.Model):
 
 
 # Tables of modules of their own; these need what stands above.
+from messaging.http_models import HttpConnector  # noqa: E402, F401
 from messaging.inbound_models import (  # noqa: E402, F401
     Conversation,
     HttpInbound,

@@ -64,7 +64,7 @@ class StatusInline(ReadOnlyInline):
 
 def describe_binds(route: Route) -> str:
     """Each bind's state as its process last told it; silent ones are called so."""
-    connector = getattr(route, "smpp_connector", None)
+    connector = getattr(route, "smpp_connector", None) or getattr(route, "http_connector", None)
     if connector is None:
         return "No connector"
     if not connector.is_enabled:
@@ -90,7 +90,8 @@ class RouteAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         found = super().get_queryset(request)
-        return found.select_related("smpp_connector").prefetch_related("choices__rule__plan", "statuses")
+        found = found.select_related("smpp_connector", "http_connector")
+        return found.prefetch_related("choices__rule__plan", "statuses")
 
     @display(description="takes")
     def prefixes(self, route: Route) -> str:

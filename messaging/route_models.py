@@ -6,6 +6,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from accounts.encryption import EncryptedField
 from billing.models import MoneyField
 
 
@@ -132,7 +133,7 @@ class SmppConnector(models.Model):
     host = models.CharField(max_length=200)
     port = models.PositiveIntegerField(default=2775)
     system_id = models.CharField(max_length=16)
-    password = models.CharField(max_length=9, blank=True)
+    password = EncryptedField(blank=True)
     system_type = models.CharField(max_length=13, blank=True)
     binds = models.PositiveSmallIntegerField(default=1, help_text="Sessions held open at once (transceivers).")
     window = models.PositiveSmallIntegerField(default=50, help_text="Unanswered submits a session may have.")
@@ -165,9 +166,7 @@ class ConnectorStatus(models.Model):
     detail = models.CharField(max_length=200, blank=True)
     since = models.DateTimeField()
     seen_at = models.DateTimeField()
-    bound_at = models.DateTimeField(
-        db_default=Now(), help_text="Last seen bound, or first tried if it never was."
-    )
+    bound_at = models.DateTimeField(db_default=Now(), help_text="Last seen bound, or first tried if it never was.")
     slowed_since = models.DateTimeField(null=True, help_text="The carrier throttles it since then.")
     in_hand = models.PositiveIntegerField(db_default=0, help_text="Claimed messages that have no answer yet.")
 

@@ -33,4 +33,5 @@ urlpatterns = [
     path("reports/clients.xlsx", reports.activity_xlsx, name="client-activity-xlsx"),
     # With and without the slash: carriers type it either way, and a redirect would lose what they post.
     re_path(r"^carrier/(?P<code>[-\w]+)/inbound/(?P<secret>[-\w]+)/?$", carrier.inbound, name="carrier-inbound"),
+    re_path(r"^carrier/(?P<code>[-\w]+)/receipts/(?P<secret>[-\w]+)/?$", carrier.receipts, name="carrier-receipts"),
 ]

@@ -3,6 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography.fernet import Fernet
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
@@ -76,3 +77,15 @@ def check_below_cost_sends(app_configs: Any, **kwargs: Any) -> list[CheckMessage
             id="reseller.E004",
         )
     ]
+
+
+@register()
+def check_credential_keys(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """A key of another form would let nothing be saved."""
+    for key in settings.CREDENTIAL_KEYS:
+        try:
+            Fernet(key)
+        except ValueError:
+            hint = "Make keys with cryptography's Fernet.generate_key(), see .env.example."
+            return [Error("CREDENTIAL_KEYS has a key that is no Fernet key.", hint=hint, id="reseller.E005")]
+    return []

@@ -148,6 +148,7 @@ GET = {
     "messaging:client-activity-export": PARENTS,
     "messaging:client-activity-xlsx": PARENTS,
     "messaging:carrier-inbound": NO_GET,
+    "messaging:carrier-receipts": (404,) * 5,  # a wrong secret; tests/messaging/test_http_connectors.py
 }
 
 
@@ -182,7 +183,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     chat = {"code": make_conversation(client_member).code}
     arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
     arguments["account_reset_password_from_key"] = {"uidb36": "1", "key": "wrong-key"}
-    arguments["messaging:carrier-inbound"] = {"code": "test", "secret": "wrong"}
+    arguments |= {f"messaging:carrier-{name}": {"code": "test", "secret": "wrong"} for name in ("inbound", "receipts")}
     return Scene({"anonymous": Client()} | {who: log_in(user) for who, user in people.items()}, arguments, batch)
 
 

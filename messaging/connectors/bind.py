@@ -11,11 +11,12 @@ import structlog
 from messaging.connectors import statements
 from messaging.connectors.configuration import BindConfig
 from messaging.connectors.database import Database, DatabaseAway
+from messaging.connectors.lines import open_session
 from messaging.connectors.sending import Hand
 from messaging.connectors.statements import StatusRow
 from messaging.models import ConnectorStatus
 from messaging.services.inbound_parts import part_of_deliver
-from smpp.client import BindRefused, ClientSession, ConnectionFailed, Deliver, DeliverRefused
+from smpp.client import BindRefused, ConnectionFailed, Deliver, DeliverRefused
 from smpp.pdu import Status
 from smpp.receipts import Receipt, parse_receipt
 
@@ -157,7 +158,7 @@ class Bind:
             return
         self._session = token_hex(6)
         try:
-            session = await ClientSession.connect(self.config.smpp, self._store, self._closed)
+            session = await open_session(self.config.line, self._store, self._closed)
         except BindRefused as error:
             self._say(State.REFUSED, str(error))
             return

@@ -179,4 +179,4 @@ class ConnectorProcess:
 
 def _same_session(one: BindConfig, other: BindConfig) -> bool:
     """Whether only the rate differs, for which no session has to end."""
-    return (one.smpp, one.route_id) == (other.smpp, other.route_id)
+    return (one.line, one.route_id) == (other.line, other.route_id)

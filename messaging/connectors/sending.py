@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -11,10 +12,10 @@ import structlog
 from messaging.connectors import statements
 from messaging.connectors.configuration import BindConfig
 from messaging.connectors.database import Database, DatabaseAway
-from messaging.connectors.flight import Flight
+from messaging.connectors.lines import AnyFlight, Session, new_flight
 from messaging.connectors.pace import Pacer
 from messaging.connectors.statements import ClaimedMessage, Record
-from smpp.client import ClientSession, NotSent, SubmitAnswer
+from smpp.client import NotSent
 
 log = structlog.get_logger(__name__)
 
@@ -38,8 +39,8 @@ class Hand:
         self._token = token
         self._on_recorded = on_recorded
         self._on_refused = on_refused  # for now: perhaps for the last time on this route
-        self._flights: dict[UUID, Flight] = {}
-        self._backlog: deque[Flight] = deque()
+        self._flights: dict[UUID, AnyFlight] = {}
+        self._backlog: deque[AnyFlight] = deque()
         self._waiting = asyncio.Event()  # something is in the backlog
         self._records: list[Record] = []
         self._answered = asyncio.Event()  # something is to be recorded
@@ -58,7 +59,7 @@ class Hand:
 
     def room(self) -> int:
         """How many messages may be claimed now; 0 until a good part of what was claimed is done."""
-        window = self.config.smpp.window
+        window = self.config.line.window
         ahead = max(1, int(self.pacer.rate * HORIZON)) if self.pacer.rate else 0
         room = min(window - len(self._flights), ahead - len(self._backlog))
         return room if room > 0 and (room * 4 >= min(window, ahead) or not self._flights) else 0
@@ -66,14 +67,14 @@ class Hand:
     def take_on(self, messages: list[ClaimedMessage]) -> None:
         """Have claimed messages submitted in this order."""
         for message in messages:
-            flight = Flight(message)
+            flight = new_flight(self.config.line, message)
             self._flights[message.id] = flight
             self._backlog.append(flight)
         self._waiting.set()
 
     # --- submitting ------------------------------------------------------------------------------------------------
 
-    async def submit_all(self, session: ClientSession) -> None:
+    async def submit_all(self, session: Session) -> None:
         """Submit what is claimed, as fast as pace and window allow, until cancelled."""
         while True:
             while not self._backlog:
@@ -87,7 +88,7 @@ class Hand:
                 flight.open -= 1
                 self._conclude(flight)
 
-    async def _submit(self, flight: Flight, session: ClientSession) -> None:
+    async def _submit(self, flight: AnyFlight, session: Session) -> None:
         while flight.pending and not flight.is_doomed:
             while wait := self.pacer.take():
                 await asyncio.sleep(wait)
@@ -97,9 +98,10 @@ class Hand:
                 return
             number = flight.pending.popleft()
             flight.open += 1
-            session.submit(flight.submit(number)).add_done_callback(partial(self._on_answer, flight, number))
+            answer = session.submit(flight.submit(number))  # type: ignore[arg-type]  # a line's session takes its flights
+            answer.add_done_callback(partial(self._on_answer, flight, number))
 
-    def _on_answer(self, flight: Flight, number: int, future: "asyncio.Future[SubmitAnswer]") -> None:
+    def _on_answer(self, flight: AnyFlight, number: int, future: "asyncio.Future[Any]") -> None:
         error = future.exception()
         if error is not None:
             flight.failed(number, error)
@@ -108,7 +110,7 @@ class Hand:
         flight.open -= 1
         self._conclude(flight)
 
-    def _conclude(self, flight: Flight) -> None:
+    def _conclude(self, flight: AnyFlight) -> None:
         if flight.open:
             return
         outcome = flight.conclude()
@@ -117,7 +119,7 @@ class Hand:
         else:
             asyncio.get_running_loop().call_later(outcome, self._resume, flight)
 
-    def _resume(self, flight: Flight) -> None:
+    def _resume(self, flight: AnyFlight) -> None:
         """Submit the rest of a message of which the carrier has taken a part; before all others."""
         if flight.message.id in self._flights:
             self._backlog.appendleft(flight)

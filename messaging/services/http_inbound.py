@@ -68,7 +68,7 @@ def take_call(webhook: HttpInbound, parts: list[PartRow]) -> None:
 
 def _entries(content: Any, list_field: str) -> list[Mapping[str, Any]]:
     if list_field:
-        content = _at(content, list_field)
+        content = at_path(content, list_field)
         if not isinstance(content, list):
             raise BadCall(f"{list_field} is missing or no list.")
     entries = content if isinstance(content, list) else [content]
@@ -77,7 +77,7 @@ def _entries(content: Any, list_field: str) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _at(content: Any, path: str) -> Any:
+def at_path(content: Any, path: str) -> Any:
     """What stands at a dotted path; None where there is nothing. A whole name with dots in it comes first."""
     if isinstance(content, dict) and path in content:
         return content[path]
@@ -87,7 +87,7 @@ def _at(content: Any, path: str) -> Any:
 
 
 def _text(entry: Mapping[str, Any], path: str, limit: int) -> str:
-    value = _at(entry, path)
+    value = at_path(entry, path)
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise BadCall(f"{path} is {'missing' if value is None else 'neither text nor a number'}.")
     text = storable(str(value))
@@ -113,13 +113,13 @@ def _count(entry: Mapping[str, Any], path: str) -> int:
 
 def _read(webhook: HttpInbound, entry: Mapping[str, Any], session: str) -> PartRow:
     reference, total, sequence = "", 1, 1
-    if webhook.reference_field and _at(entry, webhook.total_field) not in (None, "", 0, 1, "0", "1"):
+    if webhook.reference_field and at_path(entry, webhook.total_field) not in (None, "", 0, 1, "0", "1"):
         reference = _text(entry, webhook.reference_field, 20)
         total, sequence = _count(entry, webhook.total_field), _count(entry, webhook.sequence_field)
         if sequence > total:
             raise BadCall(f"{webhook.sequence_field} is {sequence} of {total} parts.")
     carrier_id = ""
-    if webhook.id_field and _at(entry, webhook.id_field) is not None:
+    if webhook.id_field and at_path(entry, webhook.id_field) is not None:
         carrier_id = _text(entry, webhook.id_field, 200)
     return make_part(
         webhook.route_id, _address(entry, webhook.sender_field), _address(entry, webhook.recipient_field),

@@ -16,7 +16,7 @@ from django.db.backends.utils import CursorWrapper
 from messaging.models import Message
 from messaging.services.part_receipts import Long, load_long, save_parts
 from messaging.services.plans import join_by_hash, pin_plans
-from messaging.services.receipt_matching import Match, OpenReceipt, match_by_id, match_unknown
+from messaging.services.receipt_matching import PIECES, Match, OpenReceipt, match_by_id, match_unknown
 from smpp.receipts import ReceiptStatus
 
 CHUNK = 2000  # receipts
@@ -45,10 +45,10 @@ _PICK = """
     WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
 # One by one in the order of their ids (they come sorted), so that two workers never wait for each other.
-_LOCK = """
-    SELECT m.id, m.state, m.parts FROM unnest(%s::uuid[]) AS one(id)
-    CROSS JOIN LATERAL (SELECT id, state, parts FROM messaging_message WHERE id = one.id FOR UPDATE) AS m
-"""
+_LOCK = f"""
+    SELECT m.id, m.state, m.pieces FROM unnest(%s::uuid[]) AS one(id)
+    CROSS JOIN LATERAL (SELECT id, state, {PIECES} AS pieces FROM messaging_message m WHERE id = one.id FOR UPDATE) AS m
+"""  # noqa: S608 (no values of others in it)
 # Rows are found by their ids; the empty string keeps other indexes out of it (messaging/services/plans.py).
 _APPLY = """
     UPDATE messaging_message m SET

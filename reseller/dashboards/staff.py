@@ -5,16 +5,16 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, OutgoingMail
 from billing.models import CREDITS, LedgerAccount, LedgerCheck, LedgerEntry, PaymentEvent, TopUp
-from messaging.models import ConnectorStatus, Message, SmppConnector
-from messaging.services.route_states import SILENT_AFTER
+from messaging.models import ConnectorStatus, HttpConnector, Message, SmppConnector
 from messaging.periods import uuid_floor
+from messaging.services.route_states import SILENT_AFTER
 
 State = Message.State
 
@@ -74,8 +74,10 @@ def _messages(midnight: datetime) -> list[Figure]:
 
 def _operation(now: datetime) -> list[Figure]:
     wanted = SmppConnector.objects.filter(is_enabled=True).aggregate(binds=Sum("binds"))["binds"] or 0
+    wanted += HttpConnector.objects.filter(is_enabled=True).count()
     bound = ConnectorStatus.objects.filter(
-        route__smpp_connector__is_enabled=True, state=ConnectorStatus.State.BOUND, seen_at__gte=now - SILENT_AFTER
+        Q(route__smpp_connector__is_enabled=True) | Q(route__http_connector__is_enabled=True),
+        state=ConnectorStatus.State.BOUND, seen_at__gte=now - SILENT_AFTER
     ).count()
     mails = OutgoingMail.objects.filter(state=OutgoingMail.State.FAILED).count()
     events = PaymentEvent.objects.filter(processed_at=None).count()

@@ -11,6 +11,7 @@ from tests.engines import ROOT
 
 SECRETS = {
     "SECRET_KEY": "q8Zr5vXw2TnYb7Kc4MfHj9LpSd3GaEu6Rt1Wx0Vz8ByQwErTyUiOp",
+    "CREDENTIAL_KEYS": "dGVzdC1vbmx5LW5vLXNlY3JldC0wMTIzNDU2Nzg5MDE=",
     "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none",
     "REDIS_URL": "redis://127.0.0.1:9/0",
     "STRIPE_SECRET_KEY": "sk_x",
