@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
-LONGEST_PADDED: Final = 20  # digits of 2**64; no carrier is known to pad further
+WIDTHS: Final = (8, 10, 12, 16, 20)  # to which numbers are filled up with zeros: those of 32, 40 and 64 bits
+MOST_IDS: Final = 3 * (len(WIDTHS) + 2)  # as it came and in both cases
 MAX_ID_LENGTH: Final = 65  # C-octet string of SMPP 3.4, 4.4.2, with its end
 
 _DECIMAL: Final = re.compile(r"[0-9]+")
@@ -43,7 +44,7 @@ def likely_ids(raw: str, form: str) -> tuple[str, ...]:
 def receipt_ids(raw: str, form: str) -> tuple[str, ...]:
     """Every id that an answer may have had: `likely_ids`, then with other leading zeros and letters of the other case.
 
-    Never empty; of "" it is ("",). At most some 60, each once, the likeliest first.
+    Never empty; of "" it is ("",). Each once, the likeliest first, at most MOST_IDS.
     """
     found = dict.fromkeys(likely_ids(raw, form))
     for likely in tuple(found):
@@ -68,10 +69,9 @@ def _in_both_cases(text: str) -> tuple[str, ...]:
 
 
 def _padded(text: str) -> Iterator[str]:
-    """The id itself, without leading zeros, and, if it is a number, with one, two, … of them."""
+    """The id itself, without leading zeros, and, if it is a number, filled up with them."""
     yield text
     bare = text.lstrip("0") or text[:1]
     yield bare
     if _HEX.fullmatch(bare):
-        for width in range(len(bare) + 1, LONGEST_PADDED + 1):
-            yield bare.zfill(width)
+        yield from (bare.zfill(width) for width in WIDTHS if width > len(bare))

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
+from smpp.receipt_ids import IdFormat, likely_ids, receipt_ids
+
 # A carrier's id is looked for among messages accepted since; older ids may be used again. Messages may wait for up to
 # 60 days before they are sent (messaging/services/scheduling.py), and their receipts for two weeks more.
 MATCH_DAYS = 75
@@ -43,6 +45,16 @@ _OPEN_TO_RECIPIENT = """
 """
 
 
+# How the carrier of each route writes ids in receipts, and every route to the same account at the same carrier: it
+# brings a receipt on any session of that account.
+_CARRIERS = """
+    SELECT c.route_id, c.receipt_id_format, array_agg(same.route_id ORDER BY same.route_id <> c.route_id, same.route_id)
+    FROM messaging_smppconnector c JOIN messaging_smppconnector same
+        ON same.host = c.host AND same.port = c.port AND same.system_id = c.system_id
+    WHERE c.route_id = ANY(%s) GROUP BY c.route_id, c.receipt_id_format
+"""
+
+
 class OpenReceipt(NamedTuple):
     """A stored receipt that has not been applied."""
 
@@ -63,20 +75,77 @@ class Match:
     part: int = 0
 
 
+class Carrier(NamedTuple):
+    """Where a route's receipts may belong: how ids are written (IdFormat), and the routes of the same account."""
+
+    id_format: str
+    routes: list[int]
+
+
+class _Guess(NamedTuple):
+    """One way to read a receipt: it may be about ``carrier_id`` on the route; a lower ``rank`` is likelier."""
+
+    rank: int
+    receipt: int
+    route_id: int
+    carrier_id: str
+
+
 def match_by_id(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
-    """Find messages and parts of long messages by the ids that the carrier gave them; keyed by receipt."""
+    """Find messages and parts of long messages by the ids that the carrier gave them; keyed by receipt.
+
+    First as the connector's setting says. What is not found so is looked for with other leading zeros and in the other
+    case, and on the other routes to the same account: carriers answer and report by different rules of their own.
+    """
+    carriers = _carriers(cursor, {one.route_id for one in receipts})
+    guesses = [
+        _Guess(rank, number, one.route_id, carrier_id)
+        for number, one in enumerate(receipts)
+        for rank, carrier_id in enumerate(likely_ids(one.carrier_id, _of(carriers, one).id_format))
+    ]
+    found = _find(cursor, guesses)
+    guesses = [
+        _Guess(rank, number, route_id, carrier_id)
+        for number, one in enumerate(receipts)
+        if number not in found and one.carrier_id
+        for rank, (carrier_id, route_id) in enumerate(
+            (carrier_id, route_id)
+            for carrier_id in receipt_ids(one.carrier_id, _of(carriers, one).id_format)
+            for route_id in _of(carriers, one).routes
+        )
+    ]
+    found |= _find(cursor, guesses)
+    return {receipts[number].id: match for number, match in found.items()}
+
+
+def _carriers(cursor: CursorWrapper, route_ids: set[int]) -> dict[int, Carrier]:
+    cursor.execute(_CARRIERS, [list(route_ids)])
+    return {route_id: Carrier(id_format, routes) for route_id, id_format, routes in cursor.fetchall()}
+
+
+def _of(carriers: dict[int, Carrier], receipt: OpenReceipt) -> Carrier:
+    """The carrier of a receipt; a route without an SMPP connector has ids as they come."""
+    return carriers.get(receipt.route_id) or Carrier(IdFormat.AS_IS, [receipt.route_id])
+
+
+def _find(cursor: CursorWrapper, guesses: list[_Guess]) -> dict[int, Match]:
+    """The best match of each receipt, by its number; the likeliest guess counts, and of ids used again the newest."""
+    if not guesses:
+        return {}
     values: dict[str, Any] = {
-        "carrier_ids": [one.carrier_id for one in receipts],
-        "routes": [one.route_id for one in receipts],
+        "carrier_ids": [one.carrier_id for one in guesses],
+        "routes": [one.route_id for one in guesses],
         "age": MATCH_DAYS,
     }
     cursor.execute(_BY_ID, values)
-    best: dict[int, tuple[UUID, int]] = {}
-    for number, message_id, parts, part in cursor.fetchall():
-        # A long message is found by its parts; its own id is its first part's. Of ids used again, the newest counts.
+    best: dict[int, tuple[int, UUID, int]] = {}
+    for position, message_id, parts, part in cursor.fetchall():
+        # A long message is found by its parts; its own id is its first part's.
         if part or parts == 1:
-            best[number] = max(best.get(number, (message_id, part)), (message_id, part))
-    return {receipts[number - 1].id: Match(*found) for number, found in best.items()}
+            guess = guesses[position - 1]
+            found = -guess.rank, message_id, part
+            best[guess.receipt] = max(best.get(guess.receipt, found), found)
+    return {receipt: Match(message_id, part) for receipt, (_, message_id, part) in best.items()}
 
 
 def match_unknown(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
