@@ -22,7 +22,7 @@ from billing.selectors import balance_of, credits_of, shows_money, terms_of
 from billing.trial import trial_of
 from clients import listing, selectors, wording
 from clients.allocation import confirm_loss
-from clients.forms import ClientForm, DefaultsForm, StatusForm, TermsForm
+from clients.forms import ClientForm, DefaultsForm, StatusForm
 from clients.holdings import holdings_of
 from clients.localisation import mobile_hint, zone_groups
 from clients.losses import CONFIRMATION, MarginField, typed_loss
@@ -31,6 +31,7 @@ from clients.prices import PriceExample, client_price, example_price
 from clients.services.clients import create_client, update_client
 from clients.services.defaults import update_defaults
 from clients.switching import confirm_switch, switch_of
+from clients.terms_form import TermsForm
 from virtual_numbers.exceptions import NumberError
 
 
