@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
+from messaging.services.partitions import partitions_since
 from smpp.receipt_ids import IdFormat, likely_ids, receipt_ids
 
 # A carrier's id is looked for among messages accepted since; older ids may be used again. Messages may wait for up to
@@ -21,20 +22,20 @@ UNKNOWN_DAYS = 7
 # (over HTTP: it has an id and no parts).
 PIECES = """CASE WHEN m.parts > 1 AND m.carrier_id <> '' AND NOT EXISTS (
     SELECT FROM messaging_messagepart p WHERE p.message_id = m.id) THEN 1 ELSE m.parts END"""
-# The bound leaves the last two months' partitions to search. No upper bound and no ORDER BY: either would tempt the
-# planner to walk the messages by their ids (without statistics it takes two bounds for a narrow choice).
-_BY_ID = f"""
+# Of one partition each (partitions_since): only the index on carriers' ids serves them, whatever the planner estimates.
+_MESSAGES = """
+    SELECT r.n, m.id, m.parts, 0 AS part
+    FROM r JOIN {partition} m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id WHERE m.carrier_id <> ''
+"""
+_PARTS = """
+    SELECT r.n, p.message_id, 2, p.part
+    FROM r JOIN {partition} p ON p.carrier_id = r.carrier_id AND p.route_id = r.route_id
+"""
+_BY_ID = """
     WITH r AS MATERIALIZED (
         SELECT * FROM unnest(%(carrier_ids)s::text[], %(routes)s::bigint[])
             WITH ORDINALITY AS r(carrier_id, route_id, n))
-    SELECT r.n, m.id, {PIECES}, 0 AS part
-    FROM r JOIN messaging_message m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id
-    WHERE m.carrier_id <> '' AND m.id >= messaging_uuid_floor(now() - %(age)s * interval '1 day')
-    UNION ALL
-    SELECT r.n, p.message_id, 2, p.part
-    FROM r JOIN messaging_messagepart p ON p.carrier_id = r.carrier_id AND p.route_id = r.route_id
-    WHERE p.message_id >= messaging_uuid_floor(now() - %(age)s * interval '1 day')
-"""  # noqa: S608 (no values of others in it)
+"""
 _OPEN_TO_RECIPIENT = """
     SELECT r.n, m.id, m.state, m.parts
     FROM unnest(%s::bigint[], %s::text[], %s::uuid[]) WITH ORDINALITY AS r(route_id, recipient, receipt_id, n)
@@ -135,9 +136,8 @@ def _find(cursor: CursorWrapper, guesses: list[_Guess]) -> dict[int, Match]:
     values: dict[str, Any] = {
         "carrier_ids": [one.carrier_id for one in guesses],
         "routes": [one.route_id for one in guesses],
-        "age": MATCH_DAYS,
     }
-    cursor.execute(_BY_ID, values)
+    cursor.execute(_by_id(cursor), values)
     best: dict[int, tuple[int, UUID, int]] = {}
     for position, message_id, parts, part in cursor.fetchall():
         # A long message is found by its parts; its own id is its first part's.
@@ -146,6 +146,14 @@ def _find(cursor: CursorWrapper, guesses: list[_Guess]) -> dict[int, Match]:
             found = -guess.rank, message_id, part
             best[guess.receipt] = max(best.get(guess.receipt, found), found)
     return {receipt: Match(message_id, part) for receipt, (_, message_id, part) in best.items()}
+
+
+def _by_id(cursor: CursorWrapper) -> str:
+    messages = partitions_since(cursor, "messaging_message", MATCH_DAYS)
+    parts = partitions_since(cursor, "messaging_messagepart", MATCH_DAYS)
+    lookups = [_MESSAGES.format(partition=name) for name in messages]
+    lookups += [_PARTS.format(partition=name) for name in parts]
+    return _BY_ID + " UNION ALL ".join(lookups)
 
 
 def match_unknown(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
