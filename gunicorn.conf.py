@@ -8,5 +8,5 @@ workers = int(os.environ.get("WEB_WORKERS", "2"))
 threads = int(os.environ.get("WEB_THREADS", "4"))
 preload_app = True  # the code is loaded once and shared by the workers
 timeout = 60  # seconds without a sign of life until a worker is replaced
-graceful_timeout = 5  # seconds that running requests get when the process is asked to end
+graceful_timeout = 25  # seconds that running requests get when the process is asked to end; it is killed after 30
 loglevel = "warning"  # requests are logged by django-structlog, with user and duration

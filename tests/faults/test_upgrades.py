@@ -1,19 +1,27 @@
 """An upgrade replaces connectors one by one during a batch: nothing is lost, in doubt, doubled, or kept waiting."""
 
+import os
 import signal
+import socket
 import subprocess
+import sys
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import psycopg
 import pytest
+import requests
 from django.core.management import call_command
 
 from billing.selectors import balance_of
 from messaging.models import Message
+from reseller.engines import free_port
 from smpp.simulator import Simulator, read_journal
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
+from tests.engines import ROOT
 from tests.messaging.carrier import connect_route, in_thread, play, work_until
 from tests.messaging.test_acceptance import accept
 from tests.messaging.test_connector_faults import nothing_moves, ordinary, start, work_while
@@ -98,3 +106,41 @@ def test_receipts_come_on_another_bind_than_their_messages(committed_db, client_
 
     play(scenario, tmp_path, receipt_delay=1.5)
     assert Message.objects.filter(state="delivered").count() == 20
+
+
+def test_the_web_finishes_a_request_that_runs_when_it_is_asked_to_end(tmp_path):
+    """With the portal's own configuration of gunicorn, and a page that takes its time."""
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, time\n"
+        "def app(environ, start_response):\n"
+        f"    pathlib.Path({str(tmp_path / 'running')!r}).touch()\n"
+        "    time.sleep(1.5)\n"
+        "    start_response('200 OK', [('Content-Length', '4')])\n"
+        "    return [b'done']\n"
+    )
+    port = free_port()
+    environment = os.environ | {"PORT": str(port), "PYTHONPATH": str(tmp_path), "WEB_WORKERS": "1"}
+    command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "slow:app"]
+    web = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        wait_for(lambda: is_listening(port))
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(requests.get, f"http://127.0.0.1:{port}/", timeout=30)
+            wait_for((tmp_path / "running").exists)
+            web.send_signal(signal.SIGTERM)
+            assert answer.result().text == "done"
+        assert web.wait(DRAINED) == 0
+    finally:
+        web.kill()
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
