@@ -7,6 +7,7 @@
 | `sending` | what a bind does while it is connected: claim, pace, submit, record |
 | `flight` | one message on its way: its parts, their answers, what becomes of it |
 | `pace` | never more submits in any second than the route allows |
+| `shares` | which part of the route's throughput a bind may use |
 | `statements` | the SQL of all this, each statement one transaction |
 | `database` | connections that break and come back |
 | `configuration` | what the tables say about connectors |

@@ -79,6 +79,11 @@ class Bind:
         hand = self.hand
         return StatusRow(*self.config.key, str(self._state), self._detail, len(hand.claimed), hand.pacer.is_slow)
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it can submit, so that it needs a share of the route's throughput."""
+        return self._owns and self._state == State.BOUND and not self._stopping.is_set()
+
     def stop(self) -> None:
         """Have ``run`` drain and return."""
         self._stopping.set()

@@ -16,12 +16,12 @@ log = structlog.get_logger(__name__)
 
 _LOAD = """
     SELECT c.route_id, r.code, c.host, c.port, c.system_id, c.password, c.system_type, c.binds, c."window",
-           c.enquire_link_seconds, r.throughput
+           c.enquire_link_seconds
     FROM messaging_smppconnector c JOIN messaging_route r ON r.id = c.route_id WHERE c.is_enabled ORDER BY c.id
 """
 _LOAD_HTTP = """
-    SELECT r.throughput, c.route_id, r.code, c.url, c.headers, c.password, c.receipt_secret, c.method, c.body,
-           c.parameters::text, c.username, c.uses_basic_auth, c."window", c.timeout_seconds, c.success_path, c.success_values, c.id_path,
+    SELECT c.route_id, r.code, c.url, c.headers, c.password, c.receipt_secret, c.method, c.body, c.parameters::text,
+           c.username, c.uses_basic_auth, c."window", c.timeout_seconds, c.success_path, c.success_values, c.id_path,
            c.error_path, c.retry_codes, c.retry_statuses
     FROM messaging_httpconnector c JOIN messaging_route r ON r.id = c.route_id WHERE c.is_enabled ORDER BY c.id
 """
@@ -29,13 +29,12 @@ _LOAD_HTTP = """
 
 @dataclass(frozen=True)
 class BindConfig:
-    """One session to a carrier: ``number`` counts a route's binds from 0, ``rate`` is its share in submits/s."""
+    """One session to a carrier; ``number`` counts a route's binds from 0."""
 
     number: int
     route_id: int
     route_code: str
     line: ClientConfig | HttpLine
-    rate: int
 
     @property
     def key(self) -> tuple[int, int]:
@@ -54,17 +53,17 @@ async def load_binds(database: Database) -> list[BindConfig]:
     """
     binds = []
     for row in await database.fetch(_LOAD):
-        route_id, code, host, port, system_id, password, system_type, count, window, enquire, total = row
+        route_id, code, host, port, system_id, password, system_type, count, window, enquire = row
         with _telling(code):
             smpp = ClientConfig(
                 host=host, port=port, system_id=system_id, password=decrypt(password), system_type=system_type,
                 window=max(1, window), enquire_link_seconds=max(1, enquire),
             )  # fmt: skip
-            binds += [BindConfig(number, route_id, code, smpp, share(total, count, number)) for number in range(count)]
-    for total, route_id, code, url, headers, password, secret, *others in await database.fetch(_LOAD_HTTP):
+            binds += [BindConfig(number, route_id, code, smpp) for number in range(count)]
+    for route_id, code, url, headers, password, secret, *others in await database.fetch(_LOAD_HTTP):
         with _telling(code):
             line = HttpLine(url, decrypt(headers), decrypt(password), receipt_url(code, decrypt(secret)), *others)
-            binds.append(BindConfig(0, route_id, code, line, total))
+            binds.append(BindConfig(0, route_id, code, line))
     return binds
 
 
@@ -79,12 +78,3 @@ def _telling(code: str) -> Iterator[None]:
 def receipt_url(code: str, secret: str) -> str:
     """Where the carrier of a route brings its receipts; empty where it brings none."""
     return f"{settings.SITE_URL}/carrier/{code}/receipts/{secret}" if secret else ""
-
-
-def share(throughput: int, binds: int, number: int) -> int:
-    """A bind's whole share of the route's throughput; the first binds take what does not divide evenly.
-
-    Shares are fixed, also while another bind is down: binds of one route may live in different processes, and only so
-    is the sum never above the limit.
-    """
-    return throughput // binds + (1 if number < throughput % binds else 0)

@@ -1,13 +1,15 @@
 """Asynchronous connections to PostgreSQL that break and come back, as the application's role."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection as django_connection
 
 from messaging.services.plans import HASH_JOINS, SETTINGS
+
+T = TypeVar("T")
 
 # A host that vanished is noticed within about 20 seconds on both sides, so a lock of a lost process comes free.
 _CLIENT_KEEPALIVE = {"keepalives_idle": 5, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
@@ -82,6 +84,19 @@ class Database:
                     raise DatabaseAway("the connection is closed")
                 cursor = await self._connection.execute(query, parameters)
                 return await cursor.fetchall() if cursor.description else []
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                await self._drop()
+                raise DatabaseAway(str(error)) from error
+
+    async def transaction(self, work: Callable[[psycopg.AsyncConnection[Any]], Awaitable[T]]) -> T:
+        """Run several statements as one transaction. Raises DatabaseAway and closes the connection."""
+        async with self._turn:
+            try:
+                await self.open()
+                if self._connection is None:
+                    raise DatabaseAway("the connection is closed")
+                async with self._connection.transaction():
+                    return await work(self._connection)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 await self._drop()
                 raise DatabaseAway(str(error)) from error

@@ -13,6 +13,7 @@ from messaging.connectors import statements
 from messaging.connectors.bind import Bind
 from messaging.connectors.configuration import BindConfig, load_binds
 from messaging.connectors.database import Database, DatabaseAway, connect
+from messaging.connectors.shares import RENEW_SECONDS, RouteShares
 from messaging.services.dispatching import RELEASED_CHANNEL
 from messaging.wakeups import DISPATCH, FAILOVER, INBOUND, RECEIPTS, SETTLE, wake
 
@@ -60,6 +61,7 @@ class ConnectorProcess:
     def __init__(self) -> None:
         self._binds: dict[tuple[int, int], Bind] = {}
         self._runs: dict[Bind, asyncio.Task[None]] = {}
+        self._shares: dict[int, RouteShares] = {}
         self._hints = Hints()
         self._database = Database("connectors")
         self._ending = asyncio.Event()
@@ -68,6 +70,7 @@ class ConnectorProcess:
         """Work until ``end`` is called, then drain."""
         chores = [
             asyncio.create_task(self._every(CONFIGURATION_SECONDS, self._follow_configuration)),
+            asyncio.create_task(self._every(RENEW_SECONDS, self._lease_shares)),
             asyncio.create_task(self._every(STATUS_SECONDS, self._show_state)),
             asyncio.create_task(self._every(ORPHANS_SECONDS, self._adopt_orphans)),
             asyncio.create_task(self._listen()),
@@ -81,6 +84,7 @@ class ConnectorProcess:
         if self._runs:
             await asyncio.wait(self._runs.values(), timeout=END_SECONDS)
         with contextlib.suppress(DatabaseAway):
+            await self._lease_shares()
             await self._database.close()
 
     def end(self) -> None:
@@ -98,13 +102,11 @@ class ConnectorProcess:
     # --- binds -----------------------------------------------------------------------------------------------------
 
     async def _follow_configuration(self) -> None:
-        """Start, change and stop binds as the tables say."""
+        """Start and stop binds as the tables say."""
         wanted = {config.key: config for config in await load_binds(self._database)}
         for key, bind in list(self._binds.items()):
             config = wanted.get(key)
-            if config is not None and _same_session(config, bind.config):
-                bind.hand.pacer.change_rate(config.rate)
-            else:
+            if config is None or not _same_session(config, bind.config):
                 bind.stop()
             if self._runs[bind].done():
                 del self._binds[key]
@@ -112,6 +114,19 @@ class ConnectorProcess:
         for key, config in wanted.items():
             if key not in self._binds:
                 self._start(config)
+
+    async def _lease_shares(self) -> None:
+        """Have binds that are bound take their part of their routes' throughput, and others let go of it."""
+        routes = {bind.config.route_id for bind in self._binds.values()} | set(self._shares)
+        for route_id in sorted(routes):
+            bound = {bind.config.number: bind for bind in self._binds.values() if bind.config.route_id == route_id}
+            shares = self._shares.setdefault(route_id, RouteShares(self._database, route_id))
+            given, until = await shares.lease(number for number, bind in bound.items() if bind.is_bound)
+            for number, share in given.items():
+                pacer = bound[number].hand.pacer
+                if share != pacer.rate:
+                    bound[number].hand.wake.set()
+                pacer.lease(share, until)
 
     def _start(self, config: BindConfig) -> None:
         bind = Bind(
@@ -178,5 +193,5 @@ class ConnectorProcess:
 
 
 def _same_session(one: BindConfig, other: BindConfig) -> bool:
-    """Whether only the rate differs, for which no session has to end."""
+    """Whether nothing has changed for which a session has to end."""
     return (one.line, one.route_id) == (other.line, other.route_id)

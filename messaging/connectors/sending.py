@@ -34,7 +34,7 @@ class Hand:
         self, config: BindConfig, token: str, *, on_recorded: Callable[[], None], on_refused: Callable[[], None]
     ) -> None:
         self.config = config
-        self.pacer = Pacer(config.rate)
+        self.pacer = Pacer()
         self.wake = asyncio.Event()  # there may be something to claim
         self._token = token
         self._on_recorded = on_recorded

@@ -1,11 +1,10 @@
-"""The pace of a bind, by a clock of the test's own (messaging/connectors/pace.py, configuration.py)."""
+"""The pace of a bind, by a clock of the test's own (messaging/connectors/pace.py)."""
 
 from bisect import bisect_left
 
 import pytest
 
-from messaging.connectors.configuration import share
-from messaging.connectors.pace import Pacer
+from messaging.connectors.pace import NO_SHARE_SECONDS, Pacer
 
 
 class Clock:
@@ -65,7 +64,7 @@ def test_a_changed_rate_counts_what_was_submitted_before():
     clock = Clock()
     pacer = Pacer(100, clock)
     before = submits(pacer, clock, 0.5)
-    pacer.change_rate(10)
+    pacer.lease(10)
     after = submits(pacer, clock, 2)
 
     assert before[-1] + 0.5 < after[0]
@@ -73,9 +72,11 @@ def test_a_changed_rate_counts_what_was_submitted_before():
 
 
 def test_a_bind_without_a_share_submits_nothing():
-    assert Pacer(0).take() == 1.0
+    assert Pacer().take() == NO_SHARE_SECONDS
 
 
-def test_shares_are_whole_and_add_up():
-    assert [share(100, 3, number) for number in range(3)] == [34, 33, 33]
-    assert [share(2, 3, number) for number in range(3)] == [1, 1, 0]
+def test_a_lease_ends():
+    clock = Clock()
+    pacer = Pacer(10, clock)
+    pacer.lease(10, clock.now + 1.5)
+    assert 14 <= len(submits(pacer, clock, 5)) <= 18
