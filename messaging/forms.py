@@ -19,12 +19,16 @@ from contacts.selectors import field_names, lists_of
 from messaging.exceptions import SendingError
 from messaging.models import Message
 from messaging.periods import DEFAULT_DAYS, LONGEST_DAYS, last_days
+from messaging.schedule_forms import ScheduleForm
 from messaging.selectors import GROUPS, Sight
 from messaging.services.planning import Sending, check_sender, check_text
 
 
-class SendForm(forms.Form):
-    """What is sent, from whom and to whom. Takes the sending ``account``, whose country reads local numbers."""
+class SendForm(ScheduleForm):
+    """What is sent, from whom, to whom and when. Takes the sending ``account``, whose country reads local numbers."""
+
+    # As on the page, so that the list of errors leads from top to bottom.
+    field_order = ("recipients", "lists", "sender", "text", "when", "send_at", "valid_for")
 
     recipients = forms.CharField(
         label="Recipients",
@@ -54,8 +58,7 @@ class SendForm(forms.Form):
     )
 
     def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.account = account
+        super().__init__(*args, account=account, **kwargs)
         lists: Any = self.fields["lists"]
         lists.queryset = lists_of(account)
         lists.label_from_instance = lambda one: f"{one.name} ({one.size:,})"
@@ -82,7 +85,7 @@ class SendForm(forms.Form):
         return text
 
     def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
+        cleaned = super().clean()
         has_numbers = any(character.isalnum() for character in cleaned.get("recipients", ""))
         if not has_numbers and not cleaned.get("lists") and "lists" not in self.errors:
             self.add_error("recipients", "Enter at least one recipient, or choose a list.")

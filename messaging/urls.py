@@ -13,6 +13,7 @@ urlpatterns = [
     path("batches/<slug:code>/left-out.csv", batches.batch_left_out, name="batch-left-out"),
     path("batches/<slug:code>/progress/", batches.batch_progress, name="batch-progress"),
     path("batches/<slug:code>/cancel/", batches.batch_cancel, name="batch-cancel"),
+    path("batches/<slug:code>/time/", batches.batch_time, name="batch-time"),
     path("messages/", messages.message_list, name="message-list"),
     path("messages/<uuid:key>/", messages.message_detail, name="message-detail"),
     path("billing/movements/<uuid:public_id>/", movements.movement, name="movement"),

@@ -85,7 +85,7 @@ class Allowances:
 
     def _load(self, rows: list[tuple[int, int | None, int | None, str, datetime]]) -> None:
         rates = [(account, rate) for account, rate, *_ in rows if rate is not None]
-        self._limits = {account: _Limit(now.astimezone(ZoneInfo(zone)).date()) for account, _, _, zone, now in rows}
+        self._limits = {account: _Limit(local_day(zone, now)) for account, _, _, zone, now in rows}
         if rates:
             self._cursor.execute(_FILL, [[account for account, _ in rates], [rate for _, rate in rates]])
             for account, tokens in self._cursor.fetchall():
@@ -149,6 +149,11 @@ class Allowances:
             self._cursor.execute(_COUNT_DAY, [list(column) for column in zip(*counted, strict=True)])
 
 
+def local_day(zone: str, now: datetime) -> date:
+    """The day that it is in a time zone."""
+    return now.astimezone(ZoneInfo(zone)).date()
+
+
 def start_of_day(day: date, zone: str) -> datetime:
     """Midnight of a day in a time zone, in UTC; the first moment of the day where clocks skip midnight."""
     moment = datetime.combine(day, time.min, tzinfo=ZoneInfo(zone))
@@ -174,4 +179,4 @@ def next_opening(begin: time | None, end: time | None, zone: str, now: datetime)
 
 def next_midnight(zone: str, now: datetime) -> datetime:
     """When the account's next day begins."""
-    return start_of_day(now.astimezone(ZoneInfo(zone)).date() + timedelta(days=1), zone)
+    return start_of_day(local_day(zone, now) + timedelta(days=1), zone)

@@ -5,19 +5,23 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts.access import MAY_SEND, TenantRequest, tenant_view
 from billing.sheets import csv_lines
 from messaging import selectors
-from messaging.exceptions import NotCancellable
+from messaging.exceptions import BadSchedule, NotCancellable, NotReschedulable
 from messaging.exports import exclusion_rows
 from messaging.forms import ClientPeriodForm
 from messaging.keyset import read_cursor
 from messaging.models import Batch
+from messaging.schedule_forms import LATER, WhenForm
 from messaging.selectors import Chosen, Sight
 from messaging.services.cancelling import cancel_batch
+from messaging.services.rescheduling import reschedule_batch
+from messaging.waiting import why_waiting
 
 
 @require_GET
@@ -64,11 +68,14 @@ def batch_progress(request: TenantRequest, code: str) -> HttpResponse:
 def _progress_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
     sight = Sight(request.account)
     sees_price = sight.sees_price(batch.payer, batch.currency)
+    progress = selectors.progress_of(batch)
     return {
         "batch": batch,
-        "progress": selectors.progress_of(batch),
+        "progress": progress,
         "money": selectors.money_of(batch, sight),
         "rows": [(message, sees_price) for message in selectors.first_messages_of(batch)],
+        "reasons": why_waiting(progress),
+        "can_move": batch.send_at is not None and batch.send_at > timezone.now() and progress.counts.get("scheduled"),
         "is_own": batch.account_id == request.account.pk,
         "sight": sight,
         "shows_price": sees_price,
@@ -102,3 +109,25 @@ def batch_cancel(request: TenantRequest, code: str) -> HttpResponse:
     else:
         messages.success(request, f"{count:,} message{'' if count == 1 else 's'} cancelled; they cost nothing.")
     return redirect("messaging:batch-detail", code=code)
+
+
+@never_cache
+@require_http_methods(["GET", "POST"])
+@tenant_view(MAY_SEND)
+def batch_time(request: TenantRequest, code: str) -> HttpResponse:
+    """Have a scheduled batch sent at another time, or at once."""
+    batch = selectors.get_batch_for(request.account, code)
+    initial = {"when": LATER, "send_at": batch.send_at}
+    form = WhenForm(request.POST or None, initial=initial, account=request.account)
+    if request.method == "POST" and form.is_valid():
+        try:
+            reschedule_batch(batch=batch, send_at=form.times()["send_at"], actor=request.user)
+        except BadSchedule as error:
+            form.add_error(error.field, str(error))
+        except NotReschedulable as error:
+            messages.warning(request, str(error))
+            return redirect("messaging:batch-detail", code=code)
+        else:
+            messages.success(request, "The time of sending is changed.")
+            return redirect("messaging:batch-detail", code=code)
+    return render(request, "messaging/batch_time.html", {"batch": batch, "form": form})

@@ -21,6 +21,9 @@ from messaging.services.acceptance import accept_batch
 from messaging.services.batch_plan import Plan
 from messaging.services.planning import MAX_PARTS, plan_batch
 
+# What each step takes over from the one before, beside the lists.
+CARRIED = ("recipients", "sender", "text", "when", "send_at", "valid_for")
+
 
 @require_http_methods(["GET", "POST"])
 @tenant_view(MAY_SEND)
@@ -45,7 +48,7 @@ def _empty_form(request: TenantRequest) -> SendForm:
     senders = selectors.recent_senders(request.account)
     initial: dict[str, Any] = {"sender": senders[0] if senders else ""}
     if request.method == "POST":
-        initial |= {name: request.POST[name] for name in ("recipients", "sender", "text") if name in request.POST}
+        initial |= {name: request.POST[name] for name in CARRIED if name in request.POST}
         initial["lists"] = request.POST.getlist("lists")
     else:  # a list's page, or a contact's, leads here
         initial |= {"lists": request.GET.getlist("list"), "recipients": request.GET.get("to", "")[:20]}
@@ -78,6 +81,7 @@ def _show_preview(request: TenantRequest, form: SendForm, plan: Plan) -> HttpRes
         "form": form,
         "plan": plan,
         "preview": preview,
+        "times": form.times(),
         # A new key for each preview: what is sent from this page is sent once, a changed text is another sending.
         "key": uuid.uuid4().hex,
         "expected_price": f"{plan.total:.6f}",
@@ -96,7 +100,9 @@ def _send(request: TenantRequest, form: SendForm) -> HttpResponse:
         actor=request.user,
         idempotency_key=confirmation.cleaned_data["key"],
         expected_price=confirmation.expected_price(),
+        **form.times(),
         **form.sending(),
     )
-    messages.success(request, f"Accepted: {batch.message_count:,} message{'' if batch.message_count == 1 else 's'}.")
+    verb = "Scheduled" if batch.send_at else "Accepted"
+    messages.success(request, f"{verb}: {batch.message_count:,} message{'' if batch.message_count == 1 else 's'}.")
     return redirect("messaging:batch-detail", code=batch.code)
