@@ -48,3 +48,18 @@ def put_keyword(member: Member, number: VirtualNumber, *words: str, **settings: 
         KeywordName(keyword=keyword, number=number, name=word, normal=normal(word)) for word in words
     )
     return keyword
+
+
+def put_keywords(member: Member, number: VirtualNumber, words: list[str], **settings: Any) -> None:
+    """Many keywords of one word each that do the same, in a few statements."""
+    common = {"account": member.account, "anchor_day": 1, "next_renewal_on": date(2999, 1, 1)}
+    subscriptions = Subscription.objects.bulk_create(
+        Subscription(service=Subscription.Service.KEYWORD, label=word, **common) for word in words
+    )
+    keywords = Keyword.objects.bulk_create(
+        Keyword(account=member.account, number=number, word=word, subscription=subscription, **settings)
+        for word, subscription in zip(words, subscriptions, strict=True)
+    )
+    KeywordName.objects.bulk_create(
+        KeywordName(keyword=one, number=number, name=one.word, normal=normal(one.word)) for one in keywords
+    )
