@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from django.db import connections
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 from pytest_django import DjangoDbBlocker
@@ -28,9 +28,12 @@ CHROMIUM_OPTIONS = (
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """All tests of the shared portal run in one worker, so that it is started once (xdist reads the groups later)."""
+    """Tests of a shared portal run in one worker, so that it is started once (xdist reads the groups later).
+
+    Those that kill its processes mostly wait for them to come back: they have a portal of their own, beside the others.
+    """
     if "stack" in getattr(item, "fixturenames", ()):
-        item.add_marker(pytest.mark.xdist_group("portal"))
+        item.add_marker(pytest.mark.xdist_group("faults" if item.get_closest_marker("faults") else "portal"))
         item.add_marker(pytest.mark.e2e)
 
 
@@ -111,7 +114,9 @@ def assert_accessible() -> Callable[[Page], None]:
 
 def check_accessibility(page: Page) -> None:
     """Run axe-core on the page as it is now."""
-    violations = Axe().run(page).response["violations"]
+    if page.evaluate("typeof axe") != "object":  # it stays until the page is left
+        page.evaluate(AXE_SCRIPT)
+    violations = page.evaluate("axe.run({resultTypes: ['violations']}).then(results => results.violations)")
     found = [
         f"{violation['id']} ({violation['impact']}): {node['html'][:160]}"
         for violation in violations
