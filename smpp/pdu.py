@@ -5,6 +5,7 @@ characters of addresses (SMPP 3.4, 4.4.1), and has no codec for binds in Python;
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, TypeVar
@@ -17,6 +18,8 @@ _Message = TypeVar("_Message", SubmitSm, DeliverSm)
 
 HEADER: Final = struct.Struct(">4I")  # command_length, command_id, command_status, sequence_number
 MAX_PDU_OCTETS: Final = 65_536
+MAX_PAYLOAD_OCTETS: Final = 64_000  # with its optional parameters; the rest of a PDU has room beside it
+MAX_SHORT_MESSAGE: Final = 254
 MAX_SEQUENCE: Final = 0x7FFFFFFF
 RESPONSE: Final = 0x80000000
 
@@ -188,11 +191,8 @@ def encode_submit(submit: Submit, source: Address, destination: Address, sequenc
         period = submit.validity_period
         raise PduError(f"The validity period {period!r} must have 16 characters.", Status.ESME_RINVEXPIRY)
     data_coding, esm_class, payload = submit.part
-    tlvs = [Tlv(tag, value) for tag, value in submit.tlvs]
-    if len(payload) > 254:
-        tlvs.append(Tlv(TLV_MESSAGE_PAYLOAD, payload))
-        payload = b""
     try:
+        payload, tlvs = _fitted(payload, submit.tlvs)
         return SubmitSm(
             source.text,
             destination.text,
@@ -210,6 +210,8 @@ def encode_submit(submit: Submit, source: Address, destination: Address, sequenc
             tlvs=tlvs,
             sequence_number=sequence,
         ).encode()
+    except PduError:
+        raise
     except (ValueError, OverflowError, SmppError) as error:
         message = f"The message to {submit.destination} cannot be encoded: {error}."
         raise PduError(message, Status.ESME_RSYSERR) from error
@@ -239,11 +241,8 @@ def encode_deliver(deliver: Deliver, sequence: int) -> bytes:
     source, target = address(deliver.source), address(deliver.destination)
     _check_address("The sender", source.text, 20, Status.ESME_RINVSRCADR)
     _check_address("The recipient", target.text, 20, Status.ESME_RINVDSTADR)
-    payload, tlvs = deliver.payload, [Tlv(tag, value) for tag, value in deliver.tlvs.items()]
-    if len(payload) > 254:
-        tlvs.append(Tlv(TLV_MESSAGE_PAYLOAD, payload))
-        payload = b""
     try:
+        payload, tlvs = _fitted(deliver.payload, deliver.tlvs.items())
         return DeliverSm(
             source.text,
             target.text,
@@ -257,6 +256,8 @@ def encode_deliver(deliver: Deliver, sequence: int) -> bytes:
             tlvs=tlvs,
             sequence_number=sequence,
         ).encode()
+    except PduError:
+        raise
     except (ValueError, OverflowError, SmppError) as error:
         raise PduError(f"The message from {deliver.source} cannot be encoded: {error}.", Status.ESME_RSYSERR) from error
 
@@ -273,6 +274,16 @@ def decode_deliver(pdu: bytes) -> Deliver:
         esm_class=sm.esm_class,
         tlvs=tlvs,
     )
+
+
+def _fitted(payload: bytes, parameters: Iterable[tuple[int, bytes]]) -> tuple[bytes, list[Tlv]]:
+    """Put the payload where it fits; the codec would write a length of 16 bits over whatever it is given."""
+    tlvs = [Tlv(tag, value) for tag, value in parameters]
+    if sum(len(tlv.value) for tlv in tlvs) + len(payload) > MAX_PAYLOAD_OCTETS:
+        raise PduError(f"The payload has {len(payload)} octets; {MAX_PAYLOAD_OCTETS} fit.", Status.ESME_RINVMSGLEN)
+    if len(payload) <= MAX_SHORT_MESSAGE:
+        return payload, tlvs
+    return b"", [*tlvs, Tlv(TLV_MESSAGE_PAYLOAD, payload)]
 
 
 def encode(command: int, sequence: int, status: int = 0, body: bytes = b"") -> bytes:
