@@ -9,14 +9,15 @@ from secrets import token_hex
 import structlog
 
 from messaging.connectors import statements
+from messaging.connectors.asking import Asker
 from messaging.connectors.configuration import BindConfig
 from messaging.connectors.database import Database, DatabaseAway
-from messaging.connectors.lines import open_session
+from messaging.connectors.lines import Session, open_session
 from messaging.connectors.sending import Hand
 from messaging.connectors.statements import StatusRow
 from messaging.models import ConnectorStatus
 from messaging.services.inbound_parts import part_of_deliver
-from smpp.client import BindRefused, ConnectionFailed, Deliver, DeliverRefused
+from smpp.client import BindRefused, ClientSession, ConnectionFailed, Deliver, DeliverRefused
 from smpp.pdu import Status
 from smpp.receipts import Receipt, parse_receipt
 
@@ -61,6 +62,7 @@ class Bind:
         self._on_claimed = on_claimed
         self._on_receipts = on_receipts
         self._on_inbound = on_inbound
+        self._asker = Asker(config.route_id, config.name, on_receipts)
         self._session = ""  # names what inbound parts came on; see ``_store``
         self._claims = Database(f"connector {config.name} claims", reopen=False)
         self._received = Database(f"connector {config.name} received")
@@ -109,7 +111,7 @@ class Bind:
             if not recorder.done():
                 await self._finish_records()
             recorder.cancel()
-            for database in (self.hand, self._claims, self._received):
+            for database in (self.hand, self._claims, self._received, self._asker):
                 await database.close()
         if not recorder.cancelled() and recorder.done():
             recorder.result()
@@ -171,6 +173,7 @@ class Bind:
             self._say(State.DOWN, str(error))
             return
         self._say(State.BOUND, "")
+        asker = asyncio.create_task(self._ask(session))
         submitter = asyncio.create_task(self.hand.submit_all(session))
         claimer = asyncio.create_task(self._claim_all())
         for task in (submitter, claimer):
@@ -178,14 +181,20 @@ class Bind:
         await self._leave.wait()
         self.hand.wake.set()
         submitter.cancel()
-        await asyncio.wait({submitter})
+        asker.cancel()
+        await asyncio.wait({submitter, asker})
         self.hand.put_back()
         await session.close(DRAIN_SECONDS)
         await asyncio.wait({claimer})
         self.hand.put_back()
-        for task in (submitter, claimer):
+        for task in (submitter, claimer, asker):
             if not task.cancelled():
                 task.result()
+
+    async def _ask(self, session: Session) -> None:
+        """One bind of a route asks for all of them."""
+        if self.config.number == 0 and isinstance(session, ClientSession):
+            await self._asker.ask_all(session)
 
     def _closed(self, reason: str) -> None:
         self._say(State.DOWN, reason)
