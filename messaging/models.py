@@ -297,6 +297,7 @@ from messaging.route_models import (  # noqa: E402, F401
     ConnectorStatus,
     RouteChoice,
     RouteCost,
+    RouteMinute,
     RoutePlan,
     RouteRule,
     SmppConnector,

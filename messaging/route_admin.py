@@ -4,15 +4,19 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin, StackedInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
 
 from accounts.staff_screens import LabelledInline, ReadOnlyInline
+from messaging import route_pages
 from messaging.models import ConnectorStatus, Route, RouteChoice, RouteCost, RoutePlan, RouteRule, SmppConnector
 from messaging.services.route_states import SILENT_AFTER
 from messaging.services.routing import make_default
@@ -87,6 +91,46 @@ class RouteAdmin(ModelAdmin):
     search_fields = ("name", "code")
     ordering = ("name",)
     inlines = (StatusInline, CostInline, ConnectorInline)
+    actions_list = ("open_health", "open_profit")
+    actions_detail = ("open_health_of",)
+
+    def get_urls(self) -> list[Any]:
+        own = [
+            path("health/", self.admin_site.admin_view(self.health), name="messaging_route_health"),
+            path("profit/", self.admin_site.admin_view(self.profit), name="messaging_route_profit"),
+            path("<int:key>/health/", self.admin_site.admin_view(self.health_of), name="messaging_route_health_of"),
+        ]
+        return own + super().get_urls()
+
+    def _context(self, request: HttpRequest) -> dict[str, Any]:
+        if not self.has_view_permission(request):
+            raise PermissionDenied("Seeing routes is needed for this.")
+        may_change = self.has_change_permission(request)
+        return self.admin_site.each_context(request) | {"opts": self.model._meta, "may_change": may_change}
+
+    def health(self, request: HttpRequest) -> HttpResponse:
+        """All routes now."""
+        return route_pages.health_page(request, self._context(request))
+
+    def health_of(self, request: HttpRequest, key: int) -> HttpResponse:
+        """One route now."""
+        return route_pages.route_page(request, key, self._context(request))
+
+    def profit(self, request: HttpRequest) -> HttpResponse:
+        """What routes earn."""
+        return route_pages.profit_page(request, self._context(request))
+
+    @action(description="Health", url_path="go-health")
+    def open_health(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:messaging_route_health")
+
+    @action(description="Profit", url_path="go-profit")
+    def open_profit(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:messaging_route_profit")
+
+    @action(description="Health and test", url_path="go-health-of")
+    def open_health_of(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return redirect("admin:messaging_route_health_of", object_id)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         found = super().get_queryset(request)

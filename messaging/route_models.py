@@ -176,3 +176,22 @@ class ConnectorStatus(models.Model):
 
     def __str__(self) -> str:
         return self.get_state_display()
+
+
+class RouteMinute(models.Model):
+    """What one route did in one minute: written by its connectors each second and by a task each minute."""
+
+    route = models.ForeignKey(Route, models.CASCADE, related_name="minutes")
+    minute = models.DateTimeField(help_text="Its beginning, UTC.")
+    sent = models.PositiveIntegerField(default=0, db_default=0)
+    refused = models.PositiveIntegerField(default=0, db_default=0, help_text="For good.")
+    later = models.PositiveIntegerField(default=0, db_default=0, help_text="Refused for now.")
+    lost = models.PositiveIntegerField(default=0, db_default=0, help_text="Answers that never came.")
+    queued = models.PositiveIntegerField(null=True, help_text="What waited on it at the end.")
+    receipt_seconds = models.FloatField(null=True, help_text="Median from submit to receipt, of a sample.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["route", "minute"], name="one_sample_a_minute")]
+
+    def __str__(self) -> str:
+        return f"{self.minute:%H:%M}"

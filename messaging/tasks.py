@@ -10,6 +10,7 @@ from messaging.services import (
     ledger_checks,
     partitions,
     receipts,
+    route_health,
     scheduling,
     settling,
 )
@@ -92,6 +93,12 @@ def make_inbound_calls() -> None:
     taken(CALLS)
     if inbound_calls.make_calls():
         wake(CALLS)
+
+
+@shared_task(name="messaging.tasks.sample_routes")
+def sample_routes() -> None:
+    """Every minute: the queue and the receipts' delay of each route, for its graph."""
+    route_health.sample_routes()
 
 
 @shared_task(name="messaging.tasks.ensure_partitions")

@@ -6,13 +6,13 @@ from django.templatetags.static import static
 from django.urls import reverse_lazy
 
 
-def _link(title: str, icon: str, model: str) -> dict[str, Any]:
-    """A menu entry for the list of ``model`` ("app_model"), shown to those who may see it."""
+def _link(title: str, icon: str, model: str, page: str = "") -> dict[str, Any]:
+    """A menu entry for the list of ``model`` ("app_model") or a ``page`` about it, shown to those who may see it."""
     app, _, name = model.partition("_")
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{model}_changelist"),
+        "link": reverse_lazy(page or f"admin:{model}_changelist"),
         "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
     }
 
@@ -45,6 +45,8 @@ _NAVIGATION = [
         "title": "Carriers",
         "items": [
             _link("Routes", "alt_route", "messaging_route"),
+            _link("Health of routes", "monitor_heart", "messaging_route", "admin:messaging_route_health"),
+            _link("Profit of routes", "savings", "messaging_route", "admin:messaging_route_profit"),
             _link("Route plans", "route", "messaging_routeplan"),
             _link("Rules of plans", "rule", "messaging_routerule"),
             _link("SMPP connectors", "settings_ethernet", "messaging_smppconnector"),

@@ -196,6 +196,7 @@ CELERY_BEAT_SCHEDULE = {
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
     "due": {"task": "messaging.tasks.dispatch_due", "schedule": 1, "options": {"expire_seconds": 1}},
+    "sample-routes": {"task": "messaging.tasks.sample_routes", "schedule": 60, "options": {"expire_seconds": 50}},
     "failover": {"task": "messaging.tasks.dispatch_failover", "schedule": 2, "options": {"expire_seconds": 2}},
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},

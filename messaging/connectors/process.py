@@ -175,6 +175,15 @@ class ConnectorProcess:
             log.warning("connectors.valkey_away", detail=str(error))
         rows = [status for bind in self._binds.values() if (status := bind.status) is not None]
         await statements.write_statuses(self._database, rows)
+        await self._count_minutes()
+
+    async def _count_minutes(self) -> None:
+        """Add what was recorded since the last look to the routes' minutes; kept while the database is away."""
+        tallies = [(bind.hand, bind.hand.tally.copy()) for bind in self._binds.values() if bind.hand.tally]
+        if tallies:
+            await statements.add_to_minutes(self._database, [(one.config.route_id, tally) for one, tally in tallies])
+            for hand, tally in tallies:
+                hand.tally -= tally
 
     async def _adopt_orphans(self) -> None:
         """Claims of binds that nobody runs any more (fewer binds, a connector switched off) become ``unknown``."""

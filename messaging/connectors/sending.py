@@ -1,7 +1,7 @@
 """What a bind has in hand: claimed messages, their submits, and answers that wait to be recorded."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -43,6 +43,7 @@ class Hand:
         self._backlog: deque[AnyFlight] = deque()
         self._waiting = asyncio.Event()  # something is in the backlog
         self._records: list[Record] = []
+        self.tally: Counter[str] = Counter()  # states that were recorded since it was last looked at
         self._answered = asyncio.Event()  # something is to be recorded
         self._database = Database(f"connector {config.name} records", hash_joins=True)
 
@@ -165,6 +166,7 @@ class Hand:
             await asyncio.sleep(RETRY_SECONDS)
             return
         del self._records[: len(records)]
+        self.tally.update(one.state for one in records)
         for one in records:
             self._flights.pop(one.id, None)
         self.wake.set()

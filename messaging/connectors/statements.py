@@ -1,6 +1,6 @@
 """The SQL of connectors. Each statement is one transaction and may be repeated when its answer got lost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -88,6 +88,14 @@ _STATUS = """
         since = CASE WHEN s.state = EXCLUDED.state THEN s.since ELSE now() END,
         bound_at = CASE WHEN EXCLUDED.state = 'bound' THEN now() ELSE s.bound_at END,
         slowed_since = CASE WHEN EXCLUDED.slowed_since IS NOT NULL THEN coalesce(s.slowed_since, now()) END
+"""
+_MINUTES = """
+    INSERT INTO messaging_routeminute AS m (route_id, minute, sent, refused, later, lost)
+    SELECT r.route_id, date_trunc('minute', now()), sum(r.sent), sum(r.refused), sum(r.later), sum(r.lost)
+    FROM unnest(%s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[]) AS r(route_id, sent, refused, later, lost)
+    GROUP BY r.route_id
+    ON CONFLICT (route_id, minute) DO UPDATE SET sent = m.sent + EXCLUDED.sent, refused = m.refused + EXCLUDED.refused,
+        later = m.later + EXCLUDED.later, lost = m.lost + EXCLUDED.lost
 """
 _CLAIMS = "SELECT DISTINCT route_id, claim FROM messaging_message WHERE state = 'sending'"
 
@@ -217,6 +225,15 @@ async def write_statuses(database: Database, rows: Sequence[StatusRow]) -> None:
     """Show the state of binds."""
     if rows:
         await database.fetch(_STATUS, _columns([row._replace(detail=row.detail[:200]) for row in rows], 6))
+
+
+async def add_to_minutes(database: Database, tallies: Sequence[tuple[int, Mapping[str, int]]]) -> None:
+    """Count what was recorded (states of ``Record``) into the present minute of each route."""
+    rows = [
+        (route_id, *(tally.get(state, 0) for state in ("sent", "rejected", "scheduled", "unknown")))
+        for route_id, tally in tallies
+    ]
+    await database.fetch(_MINUTES, _columns(rows, 5))
 
 
 async def open_claims(database: Database) -> list[tuple[int, str]]:

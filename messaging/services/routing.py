@@ -135,8 +135,7 @@ class RoutePlanner:
         return _Candidates(rule.strategy == Strategy.PERCENTAGE, tuple(routes))
 
     def _cost_of(self, route_id: int, digits: str) -> Decimal | None:
-        costs = self._costs.get(route_id, {})
-        return next((costs[digits[:n]] for n in range(len(digits), -1, -1) if digits[:n] in costs), None)
+        return _longest(self._costs.get(route_id, {}), digits)
 
 
 def plan_of(account: Account) -> int:
@@ -169,6 +168,15 @@ def _load_costs(routes: Iterable[int], currency: str) -> dict[int, dict[str, Dec
     for route_id, prefix, amount in rows.values_list("route_id", "prefix", "amount"):
         costs[route_id][prefix] = amount
     return costs
+
+
+def cost_over(route: Route, number: str, currency: str) -> Decimal | None:
+    """What a route's carrier takes for one part to an E.164 number; None = unknown."""
+    return _longest(_load_costs([route.pk], currency).get(route.pk, {}), number[1:])
+
+
+def _longest(costs: dict[str, Decimal], digits: str) -> Decimal | None:
+    return next((costs[digits[:n]] for n in range(len(digits), -1, -1) if digits[:n] in costs), None)
 
 
 @transaction.atomic
