@@ -3,6 +3,7 @@ from celery import shared_task
 from billing.models import LedgerCheck
 from messaging.services import (
     dispatching,
+    expiring,
     failover,
     inbound,
     inbound_actions,
@@ -14,16 +15,29 @@ from messaging.services import (
     scheduling,
     settling,
 )
-from messaging.wakeups import ACTIONS, CALLS, DISPATCH, DUE, FAILOVER, INBOUND, RECEIPTS, SETTLE, taken, wake
+from messaging.wakeups import (
+    ACTIONS,
+    CALLS,
+    DISPATCH,
+    DISPATCH_ALL,
+    DUE,
+    FAILOVER,
+    INBOUND,
+    RECEIPTS,
+    SETTLE,
+    taken,
+    wake,
+)
 
 # After this many in one go a task gives its place to others and comes back.
 AT_ONCE = 20_000
 ACTIONS_AT_ONCE = 2_000
 
 
-@shared_task(name="messaging.tasks.dispatch_tick")
+@shared_task(name=DISPATCH_ALL)
 def dispatch_tick() -> None:
     """Every second: fill up every route's stock, whatever hints got lost."""
+    taken(DISPATCH_ALL)
     dispatching.dispatch_all()
 
 
@@ -50,6 +64,22 @@ def dispatch_failover() -> None:
     """Have messages leave routes that cannot take them."""
     taken(FAILOVER)
     failover.reroute_waiting()
+
+
+@shared_task(name="messaging.tasks.dispatch_expired")
+def dispatch_expired() -> None:
+    """Let what is past its validity expire, wherever it waits."""
+    while expiring.expire_late() >= expiring.BATCHES:
+        pass
+
+
+@shared_task(name="messaging.tasks.settle_silent")
+def settle_silent() -> None:
+    """Give messages whose receipt never came the status that their account wants."""
+    while expiring.find_silent() >= expiring.MESSAGES:
+        pass
+    while expiring.end_silent() >= expiring.MESSAGES:
+        pass
 
 
 @shared_task(name=SETTLE)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from messaging.models import Message, MessagePart, Receipt, Route
+from messaging.services.expiring import SILENT
 
 State = Message.State
 
@@ -92,6 +93,9 @@ def _receipt_event(receipt: Receipt, message: Message) -> Event:
 
 def _end_events(message: Message, *, has_receipt: bool) -> list[Event]:
     """How it ended where no receipt says so."""
+    if message.done_at is not None and message.sent_at and message.reason.startswith(SILENT):
+        counted = f"{message.reason} It counts as {message.get_state_display().lower()}."
+        return [Event(message.done_at, "No receipt came in time", detail=counted)]
     if message.done_at is None or message.state not in _END_WORDS or (message.sent_at and has_receipt):
         return []
     title, tone = _END_WORDS[State(message.state)]

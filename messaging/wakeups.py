@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 
 DISPATCH = "messaging.tasks.dispatch_route"
+DISPATCH_ALL = "messaging.tasks.dispatch_tick"
 DUE = "messaging.tasks.dispatch_due"
 FAILOVER = "messaging.tasks.dispatch_failover"
 SETTLE = "messaging.tasks.settle_messages"

@@ -198,6 +198,8 @@ CELERY_BEAT_SCHEDULE = {
     "due": {"task": "messaging.tasks.dispatch_due", "schedule": 1, "options": {"expire_seconds": 1}},
     "sample-routes": {"task": "messaging.tasks.sample_routes", "schedule": 60, "options": {"expire_seconds": 50}},
     "failover": {"task": "messaging.tasks.dispatch_failover", "schedule": 2, "options": {"expire_seconds": 2}},
+    "validity": {"task": "messaging.tasks.dispatch_expired", "schedule": 5, "options": {"expire_seconds": 5}},
+    "silent": {"task": "messaging.tasks.settle_silent", "schedule": 60, "options": {"expire_seconds": 60}},
     "settle": {"task": "messaging.tasks.settle_messages", "schedule": 2, "options": {"expire_seconds": 2}},
     "receipts": {"task": "messaging.tasks.apply_receipts", "schedule": 2, "options": {"expire_seconds": 2}},
     "inbound": {"task": "messaging.tasks.receive_inbound", "schedule": 2, "options": {"expire_seconds": 2}},
