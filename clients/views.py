@@ -32,6 +32,7 @@ from clients.services.clients import create_client, update_client
 from clients.services.defaults import update_defaults
 from clients.switching import confirm_switch, switch_of
 from clients.terms_form import TermsForm
+from messaging.limits import limit_words
 from virtual_numbers.exceptions import NumberError
 
 
@@ -185,6 +186,7 @@ def client_detail(request: TenantRequest, code: str) -> HttpResponse:
         "margins": margin_rows(request.account, client) if terms and terms.shows_money else [],
         "activity": activity,
         "holdings": holdings_of(client),
+        "limits": limit_words(client),
         "deeds": [wording.deed_of(entry) for entry in activity.entries],
         "price": client_price(request.account, client, terms) if shows_money(request.account) else None,
         "may_manage": request.membership.role in MAY_MANAGE,

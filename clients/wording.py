@@ -143,6 +143,7 @@ DEEDS = {
     "batch.accepted": "Messages accepted",
     "batch.cancelled": "Messages cancelled",
     "batch.rescheduled": "Time of sending changed",
+    "sending.limits": "Sending limits changed",
     "messages.sent_again": "Unknown messages sent again",
     "messages.given_up": "Unknown messages given up",
 }

@@ -88,6 +88,7 @@ GET = {
     "clients:suspend": OF_PARENT,
     "clients:credits": (LOGIN, 404, 404, 404, ADMIN),  # the client has none; tests/clients/test_credits_page.py
     "clients:margins": OF_PARENT,
+    "clients:limits": OF_PARENT,
     "clients:trial": (LOGIN, 404, 404, 404, ADMIN),  # the client is on no trial; tests/clients/test_trial.py
     "clients:reactivate": OF_PARENT,
     "contacts:lists": PRIVATE,
@@ -269,6 +270,7 @@ REFUSED_POSTS = {
     "clients:edit": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:credits": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:margins": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
+    "clients:limits": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:trial": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:suspend": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},
     "clients:reactivate": {"anonymous": LOGIN, "client": 404, "outsider": 404, "staff": ADMIN},

@@ -15,6 +15,7 @@ from contacts.selectors import field_names
 from messaging import selectors
 from messaging.exceptions import NotEnoughMoney, SendingError
 from messaging.forms import ConfirmationForm, SendForm
+from messaging.limits import limit_words
 from messaging.models import Batch
 from messaging.preview import Preview
 from messaging.services.acceptance import accept_batch
@@ -61,6 +62,7 @@ def _show_form(request: TenantRequest, form: SendForm, *, lacks_money: bool = Fa
         "most_recipients": settings.MAX_WEB_RECIPIENTS,
         "most_parts": MAX_PARTS,
         "recent_senders": selectors.recent_senders(request.account),
+        "limits": limit_words(request.account),
         "merge_fields": [*merge.STANDARD, *field_names(request.account)],
         "offers_credit": lacks_money and _may_add_credit(request),
     }
