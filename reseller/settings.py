@@ -182,6 +182,7 @@ CELERY_BEAT_SCHEDULE = {
     }
     for queue in QUEUES
 } | {
+    "forget-changes": {"task": "accounts.tasks.forget_changes", "schedule": 60 * 60},
     "send-waiting-mail": {"task": "accounts.tasks.send_waiting_mail", "schedule": 60},
     "collect-credits": {
         "task": "billing.tasks.collect_stranded_credits",

@@ -4,9 +4,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 
 import phonenumbers
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.countries import country_name
@@ -183,10 +184,20 @@ class PriceList:
 
     def save_quotes(self, prices: list[UnitPrice]) -> dict[str, Quote]:
         """Store these prices as immutable quotes (once each, whoever comes first); returns them by prefix."""
-        quotes = [self._quote(price) for price in prices]
-        Quote.objects.bulk_create(quotes, ignore_conflicts=True)
-        found = Quote.objects.filter(fingerprint__in=[quote.fingerprint for quote in quotes])
-        return {quote.prefix: quote for quote in found}
+        missing = [self._quote(price) for price in prices if price.prefix not in self._saved]
+        if missing:
+            Quote.objects.bulk_create(missing, ignore_conflicts=True)
+            found = Quote.objects.filter(fingerprint__in=[quote.fingerprint for quote in missing])
+            saved = {quote.prefix: quote for quote in found}
+            # Others may use this list again; before the commit there is no telling whether the quotes stay.
+            transaction.on_commit(partial(self._saved.update, saved))
+        else:
+            saved = {}
+        return {price.prefix: saved.get(price.prefix) or self._saved[price.prefix] for price in prices}
+
+    @cached_property
+    def _saved(self) -> dict[str, Quote]:
+        return {}
 
     def _quote(self, price: UnitPrice) -> Quote:
         chain = [[owner, f"{own:.6f}"] for owner, own in price.chain]

@@ -53,13 +53,13 @@ def opt_in(*, account: Account, number: str, reason: str, actor: User | None = N
     return True
 
 
-def hold_still(account: Account) -> None:
-    """Let no opt-out of the account commit until this transaction ends: what it reads of them now stays true.
+def hold_still(*accounts: Account) -> None:
+    """Let no opt-out of the accounts commit until this transaction ends: what it reads of them now stays true.
 
     Accepting a batch does this before it reads them, so an opt-out either comes before the batch, and is left out of
     it, or after it. Any number of acceptances may hold at once.
     """
-    _lock(account, shared=True)
+    _lock(*accounts, shared=True)
 
 
 def check_number(number: str) -> None:
@@ -68,7 +68,8 @@ def check_number(number: str) -> None:
         raise BadNumber(f"{number[:40]} is no number in international form: write + and the country code.")
 
 
-def _lock(account: Account, *, shared: bool) -> None:
+def _lock(*accounts: Account, shared: bool) -> None:
     lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    query = f"SELECT {lock}(%s, key::int) FROM unnest(%s::bigint[]) AS key"  # noqa: S608 (one of two names)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {lock}(%s, %s)", [_LOCK_SPACE, account.pk])
+        cursor.execute(query, [_LOCK_SPACE, sorted(account.pk for account in accounts)])

@@ -24,6 +24,7 @@ from contacts.services.opt_outs import hold_still
 from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingError, SendingNotAllowed
 from messaging.models import Batch, Message, MessageClass, SendingTerms
 from messaging.services.batch_plan import Plan
+from messaging.services.conditions import kept_conditions
 from messaging.services.planning import Planner, Sending, plan_batch
 from messaging.services.scheduling import Schedule, make_schedule
 from messaging.wakeups import DISPATCH, wake
@@ -145,23 +146,23 @@ def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
 def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | SendingError]) -> None:
     """Fill in the answers; a key that comes twice is answered for its first message only."""
     numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.pk, item[1].idempotency_key, item[0]))
+    accounts = {single.account.pk: single.account for _, single in numbered}
+    hold_still(*accounts.values())
+    conditions_of = kept_conditions.look()
+    earlier = _find_batches(singles)
     orders: dict[int, _Order] = {}
-    for _, group in groupby(numbered, key=lambda item: item[1].account.pk):
+    for account_id, group in groupby(numbered, key=lambda item: item[1].account.pk):
         mine = list(group)
-        account = mine[0][1].account
-        hold_still(account)
-        planner = Planner(account)
+        planner = Planner(accounts[account_id], conditions_of(accounts[account_id]))
         planner.look_up(single.recipient for _, single in mine)
-        keys = {single.idempotency_key for _, single in mine} - {""}
-        earlier = {one.idempotency_key: one for one in Batch.objects.filter(account=account, idempotency_key__in=keys)}
+        seen: set[str] = set()
         for n, single in mine:
-            if single.idempotency_key in earlier:
-                answers[n] = earlier[single.idempotency_key]
-            elif single.idempotency_key not in keys and single.idempotency_key:
-                continue  # its first message is among the orders
-            else:
-                keys.discard(single.idempotency_key)
+            key = single.idempotency_key
+            if (account_id, key) in earlier:
+                answers[n] = earlier[account_id, key]
+            elif key not in seen:
                 _plan_single(planner, n, single, orders, answers)
+                seen |= {key} - {""}
     if orders:
         answers |= dict(zip(orders, _write_batches(list(orders.values())), strict=True))
 
@@ -190,6 +191,16 @@ def _accept_alone(single: Single) -> Batch | SendingError:
         )  # fmt: skip
     except SendingError as error:
         return error
+
+
+def _find_batches(singles: Sequence[Single]) -> dict[tuple[int, str], Batch]:
+    """Batches that were accepted before under the singles' keys, by account and key."""
+    keys = {single.idempotency_key for single in singles} - {""}
+    if not keys:
+        return {}
+    accounts = {single.account.pk for single in singles}
+    found = Batch.objects.filter(account__in=accounts, idempotency_key__in=keys)
+    return {(batch.account_id, batch.idempotency_key): batch for batch in found}
 
 
 def _find_batch(account: Account, idempotency_key: str) -> Batch | None:

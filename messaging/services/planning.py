@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NotRequired, TypedDict, Unpack
 
 from django.conf import settings
@@ -11,8 +10,7 @@ from django.conf import settings
 from accounts.models import Account
 from accounts.phones import NotMobile, read_mobile, read_sender_number, split_recipients
 from accounts.selectors import suspended_in_line
-from billing.exceptions import NoPrice, NotAllowed, NotLocal
-from billing.selectors import shows_money
+from billing.exceptions import NoPrice, NotLocal
 from billing.services.pricing import PriceList
 from billing.trial import trial_is_over
 from contacts.models import ContactList
@@ -21,12 +19,12 @@ from messaging.exceptions import (
     AccountSuspended,
     BadSender,
     NothingToSend,
-    SendingNotAllowed,
     TooManyRecipients,
     TrialExpired,
 )
 from messaging.models import Exclusion
 from messaging.services.batch_plan import Destination, Plan, PlannedExclusion, PlannedRecipient
+from messaging.services.conditions import Conditions
 from messaging.services.routing import RoutePlanner
 from messaging.services.texts import MAX_PARTS, Texts, Unsendable, check_text, storable
 from smpp.text import segment
@@ -74,8 +72,9 @@ def plan_batch(*, account: Account, **sending: Unpack[Sending]) -> Plan:
 class Planner:
     """Plans batches of one account at one moment: what they share is looked up once."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, conditions: Conditions | None = None) -> None:
         self._account = account
+        self._conditions = conditions or Conditions(account)
         self._numbers: dict[str, str | NotMobile] = {}
         self._opted_out: dict[str, bool] = {}
 
@@ -110,18 +109,19 @@ class Planner:
         values = _gather(account, recipients, lists, settings.MAX_WEB_RECIPIENTS if limit is None else limit)
         self._check_active()
         sender, text = check_sender(sender, account.country), check_text(text, merges=merges)
-        prices = self._prices
+        prices = self._conditions.prices
         check_trial(account, prices)
         texts = Texts(account, text, merges=merges)
-        sorter = _Sorter(prices, self._routes, texts)
+        sorter = _Sorter(prices, self._conditions.routes, texts)
         read = [(value, self._read(value)) for value in values]
         numbers = [number for _, number in read if isinstance(number, str)]
         sorter.sort(read, set() if confirms_opt_out else self._are_opted_out(numbers))
         example = (sorter.recipients[0].text if sorter.recipients else None) or text
         segments = segment(example)
         return Plan(
-            account=account, payer=prices.payer, prices=prices, shows_money=self._shows_money, sender=sender, text=text,
-            example=example, segments=segments, encodings=frozenset(sorter.encodings or {segments.encoding}),
+            account=account, payer=prices.payer, prices=prices, shows_money=self._conditions.shows_money,
+            sender=sender, text=text, example=example, segments=segments,
+            encodings=frozenset(sorter.encodings or {segments.encoding}),
             recipients=sorter.recipients, exclusions=sorter.exclusions,
         )  # fmt: skip
 
@@ -138,27 +138,8 @@ class Planner:
         return {number for number in numbers if self._opted_out[number]}
 
     def _check_active(self) -> None:
-        if not self._is_active:
+        if not self._conditions.is_active:
             check_active(self._account)
-
-    @cached_property
-    def _is_active(self) -> bool:
-        return suspended_in_line(self._account) is None
-
-    @cached_property
-    def _prices(self) -> PriceList:
-        try:
-            return PriceList(self._account)
-        except NotAllowed as error:
-            raise SendingNotAllowed(str(error)) from error
-
-    @cached_property
-    def _routes(self) -> RoutePlanner:
-        return RoutePlanner(self._account)
-
-    @cached_property
-    def _shows_money(self) -> bool:
-        return shows_money(self._account)
 
 
 def _gather(account: Account, recipients: list[str], lists: Collection[ContactList], limit: int) -> list[str]:
