@@ -12,6 +12,7 @@ from unfold.decorators import action, display
 
 from accounts.models import Account
 from accounts.staff_screens import ReadOnlyAdmin, show_moment
+from billing.wording import money_text
 from messaging.models import UnknownMessage
 from messaging.services import unknown
 
@@ -58,10 +59,10 @@ class AccountFilter(admin.SimpleListFilter):
 class UnknownMessageAdmin(ReadOnlyAdmin):
     """Nobody heard whether the carrier took these. Both decisions ask before they are carried out."""
 
-    list_display = ("written", "recipient", "account", "batch", "route", "parts", "price", "attempts", "reason")
+    list_display = ("written", "recipient", "account", "batch", "route", "parts", "held", "attempts", "why")
     list_display_links = None
     list_filter = ("route", AgeFilter, AccountFilter)
-    list_select_related = ("account", "batch", "route")
+    list_select_related = ("account", "batch", "route", "quote")
     search_fields = ("recipient__exact",)
     search_help_text = "A number in international form (+61…)."
     ordering = ("sending_at",)  # few are open: their own index finds them, whatever the table holds
@@ -73,6 +74,14 @@ class UnknownMessageAdmin(ReadOnlyAdmin):
     @display(description="written to the carrier", ordering="sending_at")
     def written(self, message: UnknownMessage) -> str:
         return show_moment(message.sending_at) if message.sending_at else ""
+
+    @display(description="held", ordering="price")
+    def held(self, message: UnknownMessage) -> str:
+        return money_text(message.price, message.quote.currency)
+
+    @display(description="why")
+    def why(self, message: UnknownMessage) -> str:
+        return "Restored" if message.reason == unknown.RESTORED_REASON else "No answer"
 
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("messaging.change_unknownmessage")
