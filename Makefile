@@ -1,7 +1,8 @@
 # Two commands are enough: `make run` and `make test`. `make` alone lists the rest.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test test-faults test-stripe bench bench-quick bench-ledger bench-inbound lint format lock reset clean
+.PHONY: help run test test-faults test-stripe test-interop bench bench-quick bench-ledger bench-inbound lint format lock \
+	reset clean
 
 # Three to five test workers, one more than processors: one of them mostly waits, for a browser and killed processes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 3 : n > 4 ? 5 : n + 1 )))
@@ -22,7 +23,8 @@ run: ## the whole portal with demo data on http://127.0.0.1:8000 (PORT=8010 make
 test: ## every test, browser tests included (ARGS="tests/billing -k receipt" for some)
 	@scripts/venv dev
 	@scripts/chromium
-	@exec .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup --ignore tests/stripe $(ARGS)
+	@exec .venv/bin/pytest -q -n $(WORKERS) --dist loadgroup --ignore tests/stripe --ignore tests/interop/installed \
+		$(ARGS)
 
 test-faults: ## seeded runs in which everything is killed, paused or cut (SEEDS=50 for more, FIRST_SEED=7)
 	@scripts/venv dev
@@ -48,6 +50,11 @@ test-stripe: ## the gateway against Stripe itself (STRIPE_TEST_SECRET_KEY=sk_tes
 	@scripts/venv dev
 	@test -n "$$STRIPE_TEST_SECRET_KEY" || { echo "make: set STRIPE_TEST_SECRET_KEY to a key of Stripe's test mode." >&2; exit 1; }
 	@exec .venv/bin/pytest -q tests/stripe $(ARGS)
+
+test-interop: ## against software of others, which it installs: Kannel, Node's smpp, two Python clients
+	@scripts/venv dev
+	@scripts/interop
+	@exec .venv/bin/pytest -q tests/interop $(ARGS)
 
 lint: ## ruff, mypy, import-linter, djlint, missing migrations, deployment checks
 	@scripts/venv dev

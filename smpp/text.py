@@ -29,6 +29,8 @@ _SINGLE_OCTETS = {GSM_7: 160, UCS_2: 140}
 _MULTI_OCTETS = {GSM_7: 153, UCS_2: 134}
 _OCTETS_PER_UNIT = {GSM_7: 1, UCS_2: 2}
 _ESCAPE = 0x1B
+# Some senders call GSM-7 "ASCII" (data_coding 1): letters of the one are control characters of the other.
+_GSM_ONLY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _EXTENSION = {pair[1]: chr(code) for pair, code in ext_pairs.items()} | {_ESCAPE: " "}
 
@@ -113,7 +115,7 @@ def decode_payload(data_coding: int, esm_class: int, payload: bytes) -> tuple[st
     """
     octets, concatenation = split_header(esm_class, payload)
     alphabet = _alphabet(data_coding)
-    if alphabet == GSM_7:
+    if alphabet == GSM_7 or (alphabet == "ascii" and _GSM_ONLY.search(octets)):
         return _decode_gsm(octets), concatenation
     return octets.decode(alphabet, "replace"), concatenation
 

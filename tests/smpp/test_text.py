@@ -125,7 +125,7 @@ def test_no_payload_of_a_carrier_raises(data_coding, esm_class, payload):
         (0x00, b"\x1b\x1b", " "),
         (0x00, b"a\x1b", "a "),
         (0x00, b"\xe9", "\ufffd"),
-        (0x01, b"\x00A", "\x00A"),
+        (0x01, b"@A", "@A"),
         (0x03, b"\xe9", "é"),
         (0x04, b"\xff", "ÿ"),
         (0x06, b"\xb1", "Б"),
@@ -143,3 +143,8 @@ def test_sixteen_bit_references_are_read_and_broken_headers_are_text():
     assert decode_payload(0, 0x40, b"\x06\x08\x04\x01\x02\x03\x02hi") == ("hi", Concatenation(258, 3, 2))
     assert decode_payload(0, 0x40, b"zhi") == ("zhi", None)
     assert decode_payload(0, 0x40, b"") == ("", None)
+
+
+def test_gsm_7_that_is_called_ascii_is_seen_by_what_no_ascii_text_has():
+    assert decode_payload(1, 0, b"JOIN now \x00 \x015") == ("JOIN now @ £5", None)
+    assert decode_payload(1, 0, b"a@b.example $5 [x]\r\n\tok") == ("a@b.example $5 [x]\r\n\tok", None)
