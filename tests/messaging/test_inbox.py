@@ -86,7 +86,9 @@ def test_conversations_stand_by_contact_the_latest_first(client_member: Member, 
 
 
 def test_an_empty_inbox_says_what_will_be_there(client_member: Member, log_in: LogIn):
-    assert "No messages yet" in get(log_in(client_member.user), "/inbox/")
+    text = get(log_in(client_member.user), "/inbox/")
+    assert "No messages yet" in text
+    assert "Choose a conversation" not in text
 
 
 @pytest.mark.parametrize(
