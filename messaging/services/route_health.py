@@ -91,7 +91,8 @@ class Health:
         if self.route.is_draining:
             return "Draining", "warning"
         if not self.wanted:
-            return "No connector", "warning"
+            has_one = hasattr(self.route, "smpp_connector") or hasattr(self.route, "http_connector")
+            return ("Switched off" if has_one else "No connector"), "warning"
         if not self.bound:
             return "Down", "danger"
         slow = any(one.slowed_since for one in self.binds)
@@ -106,7 +107,7 @@ def health_of(routes: Sequence[Route]) -> list[Health]:
     """The health of routes that were loaded with ``statuses`` and their connectors."""
     since = (timezone.now() - timedelta(minutes=1)).replace(second=0, microsecond=0)
     seconds = max(1.0, (timezone.now() - since).total_seconds())
-    sums: dict[int, dict[str, int]] = {
+    sums: dict[int, Any] = {
         row["route"]: row
         for row in RouteMinute.objects.filter(minute__gte=since).order_by().values("route").annotate(
             sent=Sum("sent"), refused=Sum("refused"), later=Sum("later"), lost=Sum("lost")
@@ -116,7 +117,7 @@ def health_of(routes: Sequence[Route]) -> list[Health]:
     delays = dict(recent.order_by("minute").values_list("route", "receipt_seconds"))
     found = []
     for route in routes:
-        row: dict[str, int] = sums.get(route.pk, {})
+        row: dict[str, Any] = sums.get(route.pk, {})
         good, bad = row.get("sent", 0), row.get("refused", 0) + row.get("later", 0) + row.get("lost", 0)
         connector = getattr(route, "smpp_connector", None) or getattr(route, "http_connector", None)
         binds = sorted(route.statuses.all(), key=lambda one: one.bind)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.db import connection, transaction
 from django.utils import timezone
 
-from reseller.demo.carrier import load_carrier, point_at_simulator
+from reseller.demo.carrier import load_carrier, point_at_simulator, write_costs
 from reseller.demo.funds import hand_out_credits
 from reseller.demo.history import write_history
 from reseller.demo.inventory import lease_numbers, load_numbers
@@ -34,6 +34,7 @@ def load_demo() -> int | None:
     people = load_people(since=now - timedelta(days=DAYS + 1))
     route = load_carrier()
     count = write_history(people, route, now)
+    write_costs(route)
     hand_out_credits(people["credits"])
     load_numbers(route)
     load_replies(people, lease_numbers(people, now), route, now)

@@ -136,7 +136,8 @@ def test_no_message_is_tried_more_often_than_the_plan_says(committed_db, client_
     Route.objects.filter(code="test").update(max_attempts=2)
 
     async def scenario(one: Counting) -> None:
-        async with Counting() as other:
+        other = Counting()
+        async with other:
             await in_thread(connect, {"test": one.port, "second": other.port})
             await in_thread(accept, client_member, ["+61412340006", "+61412340001", "+61412341234"])
             async with connectors():

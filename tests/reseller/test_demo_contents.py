@@ -116,7 +116,11 @@ def test_every_currency_has_a_card_with_thirty_countries_and_longer_prefixes():
         assert Rate.objects.filter(rate_card=card).values("country").distinct().count() >= 30
         assert Rate.objects.filter(rate_card=card, prefix__startswith="614915").exists()
         assert not Rate.objects.filter(rate_card=card, price=0).exists()
-    assert RouteRule.objects.get(prefix="").route.smpp_connector.system_id == "relay"
+    choices = RouteRule.objects.get(prefix="").choices.select_related("route__smpp_connector")
+    assert [(one.route.code, one.route.smpp_connector.is_enabled) for one in choices] == [
+        ("simulator", True), ("reserve", False)
+    ]  # fmt: skip
+    assert Message.objects.filter(sent_at__isnull=False, cost__isnull=False).exists()
 
 
 def test_wallets_hold_what_top_ups_brought_less_what_was_sent():
