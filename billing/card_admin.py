@@ -9,6 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
@@ -17,6 +19,7 @@ from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInli
 from billing.exceptions import BillingError
 from billing.models import AutoRecharge, Dispute, PaymentEvent, Refund, SavedCard, TopUp
 from billing.services.refunds import request_refund
+from billing.wording import money_text
 
 TOPUP_LABELS = {
     "Paid": "success", "Waiting for payment": "info", "Failed": "danger", "Needs attention": "danger",
@@ -24,16 +27,38 @@ TOPUP_LABELS = {
 DISPUTE_LABELS = {"Open": "danger", "Won": "success", "Lost": "warning"}
 
 
-class RefundInline(ReadOnlyInline):
+class _InMoney:
+    """Shows an amount as people read it, with its currency, in place of two fields."""
+
+    @display(description="amount", ordering="amount")
+    def shown_amount(self, row: TopUp | Refund | Dispute) -> str:
+        return money_text(row.amount, row.currency)
+
+
+def _breakable(gateway_id: str) -> str:
+    """The gateway's ids are one long word, wider than a telephone: says where a line may end."""
+    pieces = ((gateway_id[at : at + 16],) for at in range(0, len(gateway_id), 16))
+    return format_html_join(mark_safe("<wbr>"), "{}", pieces) or "-"
+
+
+class RefundInline(_InMoney, ReadOnlyInline):
     model = Refund
-    fields = ("code", "amount", "currency", "state", "reason", "created_by", "created_at", "gateway_id", "error")
+    fields = ("code", "shown_amount", "state", "reason", "created_by", "created_at", "shown_id", "error")
     readonly_fields = fields
 
+    @display(description="gateway id")
+    def shown_id(self, refund: Refund) -> str:
+        return _breakable(refund.gateway_id)
 
-class DisputeInline(ReadOnlyInline):
+
+class DisputeInline(_InMoney, ReadOnlyInline):
     model = Dispute
-    fields = ("gateway_id", "amount", "currency", "state", "reason", "opened_at", "closed_at")
+    fields = ("shown_id", "shown_amount", "state", "reason", "opened_at", "closed_at")
     readonly_fields = fields
+
+    @display(description="gateway id")
+    def shown_id(self, dispute: Dispute) -> str:
+        return _breakable(dispute.gateway_id)
 
 
 class RefundForm(forms.Form):
@@ -50,14 +75,19 @@ class RefundForm(forms.Form):
 
 
 @admin.register(TopUp)
-class TopUpAdmin(ReadOnlyAdmin):
-    list_display = ("code", "account", "amount", "currency", "shown_state", "created_at", "paid_at")
+class TopUpAdmin(_InMoney, ReadOnlyAdmin):
+    list_display = ("code", "account", "shown_amount", "shown_state", "created_at", "paid_at")
     list_filter = ("state", "currency")
     list_select_related = ("account",)
     search_fields = ("code__iexact", "session_id", "payment_intent", "account__name")
     ordering = ("-pk",)
     paginator = BoundedPaginator
-    exclude = ("checkout_url",)
+    fields = (
+        "account", "shown_amount", "shown_refunded", "shown_state", "way", "card", "saved_card", "saves_card",
+        "is_processing", "error", "created_by", "created_at", "expires_at", "paid_at", "transaction", "shown_session",
+        "shown_intent",
+    )  # fmt: skip
+    readonly_fields = fields
     inlines = (RefundInline, DisputeInline)
     actions_detail = ("refund",)
 
@@ -91,6 +121,18 @@ class TopUpAdmin(ReadOnlyAdmin):
         messages.success(request, "The refund is booked and on its way; its state is shown below.")
         return True
 
+    @display(description="refunded")
+    def shown_refunded(self, topup: TopUp) -> str:
+        return money_text(topup.refunded, topup.currency)
+
+    @display(description="session id")
+    def shown_session(self, topup: TopUp) -> str:
+        return _breakable(topup.session_id)
+
+    @display(description="payment intent")
+    def shown_intent(self, topup: TopUp) -> str:
+        return _breakable(topup.payment_intent)
+
     @display(description="state", ordering="state", label=TOPUP_LABELS)
     def shown_state(self, topup: TopUp) -> str:
         return str(topup.get_state_display())
@@ -121,8 +163,8 @@ class PaymentEventAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
-    list_display = ("code", "topup", "account", "amount", "currency", "state", "reason", "created_at", "error")
+class RefundAdmin(_InMoney, ReadOnlyAdmin):
+    list_display = ("code", "topup", "account", "shown_amount", "state", "reason", "created_at", "error")
     list_filter = ("state", "currency")
     list_select_related = ("topup__account",)
     search_fields = ("code__iexact", "topup__code__iexact", "gateway_id__exact", "topup__account__name")
@@ -135,8 +177,8 @@ class RefundAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Dispute)
-class DisputeAdmin(ReadOnlyAdmin):
-    list_display = ("gateway_id", "topup", "account", "amount", "currency", "shown_state", "opened_at", "closed_at")
+class DisputeAdmin(_InMoney, ReadOnlyAdmin):
+    list_display = ("gateway_id", "topup", "account", "shown_amount", "shown_state", "opened_at", "closed_at")
     list_filter = ("state", "currency")
     list_select_related = ("topup__account",)
     search_fields = ("gateway_id__exact", "topup__code__iexact", "topup__account__name")
