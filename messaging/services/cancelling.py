@@ -1,6 +1,8 @@
 """Taking back what has not been handed to a carrier yet."""
 
+import time
 from functools import partial
+from typing import Any
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -11,8 +13,24 @@ from messaging.exceptions import NotCancellable
 from messaging.models import Batch, Message
 from messaging.wakeups import SETTLE, wake
 
+# Rows that a dispatcher or connector has in hand at this moment are passed over: waiting for them while holding others
+# is how deadlocks begin. The next round finds them in whatever state they are left.
+# A batch's messages are younger than itself, so months before it need not be searched.
+_CANCEL = """
+    WITH picked AS MATERIALIZED (
+        SELECT id FROM messaging_message WHERE batch_id = %(batch)s AND id >= %(batch)s AND state = ANY(%(states)s)
+        FOR UPDATE SKIP LOCKED)
+    UPDATE messaging_message m SET state = 'cancelled', done_at = now(), reason = %(reason)s
+    FROM picked WHERE m.id = picked.id
+"""
+_WAITS = """
+    SELECT EXISTS (
+        SELECT FROM messaging_message WHERE batch_id = %(batch)s AND id >= %(batch)s AND state = ANY(%(states)s))
+"""
+PATIENCE = 5.0  # seconds for messages that others have in hand
+PAUSE = 0.02  # seconds between two rounds
 
-@transaction.atomic
+
 def cancel_batch(*, batch: Batch, actor: User | None) -> int:
     """Cancel every message of the batch that no connector has claimed; returns how many.
 
@@ -20,25 +38,38 @@ def cancel_batch(*, batch: Batch, actor: User | None) -> int:
     the state that it expects. Their part of the hold is released within seconds. Raises NotCancellable when nothing
     waits any more.
     """
-    batch = Batch.objects.select_for_update().select_related("account").get(pk=batch.pk)
-    now = timezone.now()
-    with connection.cursor() as cursor:
-        # A batch's messages are younger than itself, so months before it need not be searched.
-        cursor.execute(
-            "UPDATE messaging_message SET state = %s, done_at = %s, reason = %s"
-            " WHERE batch_id = %s AND id >= %s AND state = ANY(%s)",
-            [
-                Message.State.CANCELLED, now, "Cancelled before it was sent.", batch.pk, batch.pk,
-                [state.value for state in Message.CANCELLABLE],
-            ],
-        )  # fmt: skip
-        count = cursor.rowcount
+    values = {
+        "batch": batch.pk,
+        "states": [state.value for state in Message.CANCELLABLE],
+        "reason": "Cancelled before it was sent.",
+    }
+    deadline = time.monotonic() + PATIENCE
+    count = _cancel_round(batch, values, actor)
+    while _waits(values) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+        count += _cancel_round(batch, values, actor)
     if not count:
         raise NotCancellable(
             "Nothing of this batch waits any more: all its messages have gone to the carrier or ended."
         )
-    batch.state, batch.cancelled_at = Batch.State.CANCELLED, now
-    batch.save(update_fields=["state", "cancelled_at"])
-    audit.record(account=batch.account, actor=actor, action="batch.cancelled", subject=batch.code, messages=count)
-    transaction.on_commit(partial(wake, SETTLE))
     return count
+
+
+@transaction.atomic
+def _cancel_round(batch: Batch, values: dict[str, Any], actor: User | None) -> int:
+    batch = Batch.objects.select_for_update().select_related("account").get(pk=batch.pk)
+    with connection.cursor() as cursor:
+        cursor.execute(_CANCEL, values)
+        count: int = cursor.rowcount
+    if count:
+        batch.state, batch.cancelled_at = Batch.State.CANCELLED, timezone.now()
+        batch.save(update_fields=["state", "cancelled_at"])
+        audit.record(account=batch.account, actor=actor, action="batch.cancelled", subject=batch.code, messages=count)
+        transaction.on_commit(partial(wake, SETTLE))
+    return count
+
+
+def _waits(values: dict[str, Any]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITS, values)
+        return bool(cursor.fetchone()[0])
