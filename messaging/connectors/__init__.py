@@ -6,6 +6,7 @@
 | `bind` | one bind's life: the right to it, connecting, reconnecting, leaving |
 | `sending` | what a bind does while it is connected: claim, pace, submit, record |
 | `asking` | asking carriers about messages whose answer was lost |
+| `backlog` | claimed messages that wait for their submit, the most urgent first |
 | `flight` | one message on its way: its parts, their answers, what becomes of it |
 | `pace` | never more submits in any second than the route allows |
 | `shares` | which part of the route's throughput a bind may use |

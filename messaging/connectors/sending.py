@@ -1,7 +1,7 @@
 """What a bind has in hand: claimed messages, their submits, and answers that wait to be recorded."""
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from messaging.connectors import statements
+from messaging.connectors.backlog import Backlog
 from messaging.connectors.configuration import BindConfig
 from messaging.connectors.database import Database, DatabaseAway
 from messaging.connectors.lines import AnyFlight, Session, new_flight
@@ -40,7 +41,7 @@ class Hand:
         self._on_recorded = on_recorded
         self._on_refused = on_refused  # for now: perhaps for the last time on this route
         self._flights: dict[UUID, AnyFlight] = {}
-        self._backlog: deque[AnyFlight] = deque()
+        self._backlog = Backlog()
         self._waiting = asyncio.Event()  # something is in the backlog
         self._records: list[Record] = []
         self.tally: Counter[str] = Counter()  # states that were recorded since it was last looked at
@@ -66,11 +67,11 @@ class Hand:
         return room if room > 0 and (room * 4 >= min(window, ahead) or not self._flights) else 0
 
     def take_on(self, messages: list[ClaimedMessage]) -> None:
-        """Have claimed messages submitted in this order."""
+        """Have claimed messages submitted, the most urgent first."""
         for message in messages:
             flight = new_flight(self.config.line, message)
             self._flights[message.id] = flight
-            self._backlog.append(flight)
+            self._backlog.add(flight)
         self._waiting.set()
 
     # --- submitting ------------------------------------------------------------------------------------------------
@@ -81,7 +82,7 @@ class Hand:
             while not self._backlog:
                 self._waiting.clear()
                 await self._waiting.wait()
-            flight = self._backlog.popleft()
+            flight = self._backlog.pop()
             flight.open += 1  # keeps it from concluding before all its parts are submitted
             try:
                 await self._submit(flight, session)
@@ -123,7 +124,7 @@ class Hand:
     def _resume(self, flight: AnyFlight) -> None:
         """Submit the rest of a message of which the carrier has taken a part; before all others."""
         if flight.message.id in self._flights:
-            self._backlog.appendleft(flight)
+            self._backlog.add(flight)
             self._waiting.set()
 
     def _finish(self, record: Record) -> None:
@@ -134,11 +135,13 @@ class Hand:
 
     def put_back(self) -> None:
         """Give back what is claimed and not begun; the rest of begun messages waits for the next session."""
-        begun = [flight for flight in self._backlog if flight.holds_parts]
-        for flight in self._backlog:
-            if not flight.holds_parts:
+        waiting = list(self._backlog)
+        self._backlog.clear()
+        for flight in waiting:
+            if flight.holds_parts:
+                self._backlog.add(flight)
+            else:
                 self._conclude(flight)
-        self._backlog = deque(begun)
 
     def abandon(self) -> None:
         """The process ends: of begun messages nobody will submit the rest, so what became of them is not known."""
