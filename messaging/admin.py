@@ -15,6 +15,7 @@ from messaging import (  # noqa: F401  (register themselves)
     http_connector_admin,
     http_inbound_admin,
     inbound_admin,
+    receipt_admin,
     route_admin,
     unknown_admin,
 )

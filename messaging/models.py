@@ -266,6 +266,9 @@ class Receipt(models.Model):
         indexes = [
             models.Index(fields=["next_try_at"], condition=Q(applied_at=None), name="receipt_open"),
             models.Index(fields=["message"], name="receipt_message"),
+            models.Index(
+                fields=["-id"], condition=Q(message=None, applied_at__isnull=False), name="receipt_without_message"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -293,6 +296,7 @@ from messaging.pace_models import (  # noqa: E402, F401
     SilentMessage,
     SweepMark,
 )
+from messaging.receipt_models import UnmatchedReceipt  # noqa: E402, F401
 from messaging.route_models import (  # noqa: E402, F401
     ConnectorStatus,
     RouteChoice,

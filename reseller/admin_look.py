@@ -71,6 +71,7 @@ _NAVIGATION = [
             _link("Messages", "sms", "messaging_message"),
             _link("Unknown messages", "help", "messaging_unknownmessage"),
             _link("Receipts", "mark_chat_read", "messaging_receipt"),
+            _link("Receipts without a message", "mark_chat_unread", "messaging_unmatchedreceipt"),
             _link("Opt-outs", "unsubscribe", "contacts_optout"),
             _link("Inbound messages", "inbox", "messaging_inboundmessage"),
             _link("Inbound parts", "splitscreen", "messaging_inboundpart"),

@@ -1,0 +1,70 @@
+"""Staff's list of receipts that belong to no message: a stranger's, in an odd form, or come after all was forgotten."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from unfold.decorators import display
+
+from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, show_moment
+from messaging.receipt_models import UnmatchedReceipt
+
+
+class SearchFilter(admin.SimpleListFilter):
+    """Receipts whose search has ended, and those that are still tried; each has an index, both together have none."""
+
+    title = "search for the message"
+    parameter_name = "search"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Still tried again")]
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        for value, label in ((None, "Given up"), *self.lookup_choices):
+            query = changelist.get_query_string({self.parameter_name: value} if value else {}, [self.parameter_name])
+            yield {"selected": self.value() == value, "query_string": query, "display": label}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UnmatchedReceipt]) -> QuerySet[UnmatchedReceipt]:
+        if self.value() == "open":
+            return queryset.filter(applied_at=None, attempts__gt=0)
+        return queryset.filter(applied_at__isnull=False)
+
+
+@admin.register(UnmatchedReceipt)
+class UnmatchedReceiptAdmin(ReadOnlyAdmin):
+    """What carriers told of messages that were not found, with the text as it came."""
+
+    list_display = ("received", "route", "carrier_id", "recipient", "status", "error_code", "attempts", "next_try_at")
+    list_filter = (SearchFilter, "status", "route")
+    list_select_related = ("route",)
+    search_fields = ("pk",)  # see get_search_results
+    search_help_text = "The carrier's id, a number (+61…), or a receipt's id. The list shows the newest 5,000."
+    ordering = ("-pk",)
+    paginator = BoundedPaginator
+    fields = (
+        "received", "route", "carrier_id", "recipient", "status", "error_code", "raw", "attempts", "next_try_at",
+        "applied_at",
+    )  # fmt: skip
+    readonly_fields = ("received",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UnmatchedReceipt]:
+        return super().get_queryset(request).filter(message=None)
+
+    @display(description="received", ordering="pk")
+    def received(self, receipt: UnmatchedReceipt) -> str:
+        return show_moment(receipt.received_at)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UnmatchedReceipt], search_term: str
+    ) -> tuple[QuerySet[UnmatchedReceipt], bool]:
+        """Among the few without a message anything may be searched for."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        try:
+            return queryset.filter(pk=UUID(term)), False
+        except ValueError:
+            return queryset.filter(Q(carrier_id=term) | Q(recipient__in=(term, f"+{term}"))), False
