@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from smpp.pdu import Deliver
@@ -72,7 +73,9 @@ _FIELD: Final = re.compile(
 )
 _FIELD_OCTETS: Final = re.compile(rb"\b(?:id|stat)[ \t]*:", re.IGNORECASE)
 _TEXT: Final = re.compile(r"\btext\s*:", re.IGNORECASE)
-_DATES: Final = {10: "%y%m%d%H%M", 12: "%y%m%d%H%M%S", 14: "%Y%m%d%H%M%S"}
+# YYMMDDhhmm (appendix B), with seconds, or with the whole year.
+_DATE_LENGTHS: Final = (10, 12, 14)
+_LONGEST_DATE: Final = 14
 
 
 def parse_receipt(deliver: Deliver) -> Receipt | None:
@@ -134,7 +137,13 @@ def _fields(raw: str) -> dict[str, str]:
     """Find the fields before the quoted text, which may itself contain anything."""
     end = _TEXT.search(raw)
     found = _FIELD.findall(raw[: end.start()] if end else raw)
-    return {re.sub("[ _]", "", name.lower()): value for name, value in reversed(found)}
+    return {_field_name(name): value for name, value in reversed(found)}
+
+
+@lru_cache(maxsize=64)
+def _field_name(name: str) -> str:
+    """One form of the few ways in which carriers write a field's name."""
+    return re.sub("[ _]", "", name.lower())
 
 
 def _status(state: bytes, word: str) -> ReceiptStatus:
@@ -149,7 +158,12 @@ def _network_error(value: bytes) -> str:
 
 
 def _date(digits: str) -> datetime | None:
+    # By hand: strptime takes a third of the time that reading a receipt takes in all.
+    if len(digits) not in _DATE_LENGTHS or not (digits.isascii() and digits.isdigit()):
+        return None
+    digits = digits if len(digits) == _LONGEST_DATE else f"20{digits}"
+    month, day, hour, minute, *second = (int(digits[at : at + 2]) for at in range(4, len(digits), 2))
     try:
-        return datetime.strptime(digits, _DATES[len(digits)]).replace(tzinfo=UTC)
-    except (KeyError, ValueError):
+        return datetime(int(digits[:4]), month, day, hour, minute, sum(second), tzinfo=UTC)
+    except ValueError:
         return None
