@@ -22,6 +22,7 @@ from virtual_numbers.models import NumberImport, VirtualNumber
 from virtual_numbers.services.imports import apply_import, prepare_import
 
 LINES_PER_PAGE = 100
+HEADINGS = ["Line", "What", *(name.capitalize() for name in COLUMNS)]
 VERDICT_WORDS = {"new": "New", "changed": "Changed", "unchanged": "Unchanged", "error": "Error"}
 
 
@@ -110,7 +111,7 @@ class NumberImportAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request), "title": f"Import of {prepared.file_name}", "opts": self.opts,
             "prepared": prepared, "page": page, "wanted": wanted, "tabs": _tabs(prepared),
-            "table": _table(page), "may_import": may_import(request),
+            "headings": HEADINGS, "lines": _shown(page), "may_import": may_import(request),
         }  # fmt: skip
         return TemplateResponse(request, "admin/numbers/import_preview.html", context)
 
@@ -140,17 +141,17 @@ def _page_of(prepared: NumberImport, wanted: str, number: str) -> Page:
     return Paginator(lines, LINES_PER_PAGE).get_page(number)
 
 
-def _table(page: Page) -> dict[str, Any]:
-    """What unfold's table component draws; it escapes every cell."""
-    return {
-        "headers": ["Line", "What", *(name.capitalize() for name in COLUMNS), "Remarks"],
-        "rows": [
-            [
-                line["line"],
-                VERDICT_WORDS[line["verdict"]],
-                *(line["cells"][name] for name in COLUMNS),
-                " ".join(line["notes"]),
-            ]
-            for line in page
-        ],
-    }
+def _shown(page: Page) -> list[dict[str, Any]]:
+    """The lines of a page: their cells with their headings, and the remarks, each to stand by itself."""
+    return [
+        {
+            "cells": zip(
+                HEADINGS,
+                [line["line"], VERDICT_WORDS[line["verdict"]], *(line["cells"][name] for name in COLUMNS)],
+                strict=True,
+            ),
+            "notes": line["notes"],
+            "is_error": line["verdict"] == "error",
+        }
+        for line in page
+    ]

@@ -64,7 +64,7 @@ def read_rows(content: bytes) -> list[Row]:
 def _columns(heading: list[str]) -> dict[str, int]:
     """Where each column stands. Raises UnreadableFile for missing, unknown and repeated ones."""
     names = [re.sub(r"[\s_-]", "", name).lower() for name in heading]
-    wanted = ",".join(COLUMNS)
+    wanted = ", ".join(COLUMNS)
     missing = [name for name in COLUMNS if name not in names]
     if missing:
         raise UnreadableFile(f"The first line lacks {', '.join(missing)}; it must name the columns {wanted}.")
