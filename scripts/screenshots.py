@@ -1,12 +1,14 @@
 """Takes the README's pictures from a running demo: `make run`, then `.venv/bin/python scripts/screenshots.py [URL]`.
 
-Only looks: nothing is sent, bought or saved. CHROMIUM names another browser than /usr/bin/chromium.
+Only looks, but for one text: the handset sends the demo's keyword to the client's number, where it has not yet. Nothing
+is bought or saved. CHROMIUM names another browser than /usr/bin/chromium.
 """
 
 import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -17,6 +19,7 @@ PHONE = {"width": 380, "height": 800}
 LARGEST = 200_000  # bytes
 OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 TEXT = "Hi! Your parcel is on the van and arrives today between 2 and 4 pm. Reply STOP to opt out."
+PATIENT = "+61491570110"  # a contact of the demo's client
 RECIPIENTS = "0412 345 678, 0412 345 679, 0412 345 678, +64 21 123 4567, +44 7400 152423, 12345"
 
 
@@ -75,6 +78,23 @@ def show_client(page: Page) -> None:
     keep(page, "batch")
 
 
+def show_replies(desk: Page, phone: Page) -> None:
+    """HANDSET with a keyword and its answer, and the same conversation in the INBOX."""
+    phone.goto(f"/handset/?{urlencode({'phone': PATIENT})}")
+    screen = phone.locator("#screen")
+    if not screen.get_by_text("Welcome").count():
+        phone.get_by_label("Text", exact=True).fill("JOIN")
+        phone.get_by_role("button", name="Send").click()
+    screen.get_by_text("Welcome").first.wait_for(timeout=60_000)
+    phone.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    keep(phone, "handset")
+    desk.goto("/inbox/")
+    desk.get_by_role("link", name="Mia Novak").first.click()
+    desk.get_by_text("Reply of keyword").first.wait_for()
+    desk.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
+    keep(desk, "inbox")
+
+
 def main() -> None:
     """Write all pictures. The first argument is the portal's address, else http://127.0.0.1:8000."""
     url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
@@ -83,8 +103,10 @@ def main() -> None:
         executable = os.environ.get("CHROMIUM", "/usr/bin/chromium")
         browser = playwright.chromium.launch(executable_path=executable, args=OPTIONS)
         show_reseller(log_in(browser, url, "reseller", DESK))
-        show_client(log_in(browser, url, "client", DESK))
-        keep(log_in(browser, url, "client", PHONE), "phone")
+        desk, phone = (log_in(browser, url, "client", size) for size in (DESK, PHONE))
+        show_client(desk)
+        keep(phone, "phone")
+        show_replies(desk, phone)
         browser.close()
 
 
