@@ -17,6 +17,7 @@ from messaging import (  # noqa: F401  (register themselves)
     inbound_admin,
     receipt_admin,
     route_admin,
+    sending_terms_admin,
     unknown_admin,
 )
 from messaging.models import Batch, Exclusion, Message, MessagePart, Receipt

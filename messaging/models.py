@@ -210,6 +210,13 @@ class Message(models.Model):
         return self.recipient
 
     @property
+    def state_label(self) -> str:
+        """The state in words; what waits after a carrier's "later" is not scheduled by anybody."""
+        if self.state == self.State.SCHEDULED and (self.attempts or self.tried_routes):
+            return "Waiting to try again"
+        return str(self.get_state_display())
+
+    @property
     def accepted_at(self) -> datetime:
         return time_of(self.id)
 

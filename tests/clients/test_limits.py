@@ -5,10 +5,10 @@ from datetime import time
 import pytest
 from django.core.exceptions import ValidationError
 
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from messaging.models import SendingTerms
 from messaging.services.sending_terms import set_limits
-from tests.cast import LogIn, Member
+from tests.cast import PASSWORD, LogIn, Member
 from tests.messaging.rows import words
 
 
@@ -62,3 +62,22 @@ def test_values_out_of_range_are_refused_and_unchanged_ones_noted_nowhere(client
     set_limits(account=client_member.account, actor=None, weight=2)
     set_limits(account=client_member.account, actor=None, weight=2)
     assert AuditEntry.objects.filter(action="sending.limits").count() == 1
+
+
+def test_staff_set_every_limit_and_the_trail_names_them(client_member: Member, log_in: LogIn):
+    staff = User.objects.create_superuser("staff@test.example", "staff@test.example", PASSWORD, name="Sam Staff")
+    browser, account = log_in(staff), client_member.account
+    values = {
+        "account": account.pk, "throughput": "", "daily_limit": "100", "dispatch_from": "", "dispatch_until": "",
+        "priority": "5", "weight": "3", "route_plan": "", "waiting_days": "7", "expired_state": "undelivered",
+    }  # fmt: skip
+    assert browser.post("/admin/messaging/sendingterms/add/", values).status_code == 302
+
+    terms = SendingTerms.objects.get(account=account)
+    assert (terms.daily_limit, terms.priority, terms.weight, terms.waiting_days) == (100, 5, 3, 7)
+    assert AuditEntry.objects.get(action="sending.limits").actor == staff
+    url = f"/admin/messaging/sendingterms/{terms.pk}/change/"
+    assert browser.post(url, values | {"weight": "101"}).status_code == 200
+    assert browser.post(url, values | {"weight": "4"}).status_code == 302
+    assert SendingTerms.objects.get(account=account).weight == 4
+    assert browser.get("/admin/messaging/sendingterms/").status_code == 200

@@ -125,3 +125,11 @@ def test_however_much_waits_for_later_what_is_due_is_found_by_an_index(client_me
 
     assert "not_before_idx" in plan, plan
     assert rows_removed(plan) < 20, plan
+
+
+def test_what_waits_after_a_busy_carrier_is_not_called_scheduled(client_member: Member):
+    accept(client_member, numbers(1), send_at=at(2))
+    message = Message.objects.get()
+    assert message.state_label == "Scheduled"
+    message.attempts = 1
+    assert message.state_label == "Waiting to try again"
