@@ -118,6 +118,11 @@ class Processes:
         """Main process of each."""
         return {name: process.pid for name, process in self._running.items()}
 
+    def kill(self) -> None:
+        """End all at once, as a crash does."""
+        for process in self._running.values():
+            process.kill()
+
     def stop(self) -> None:
         """End all, connectors first so that they can record."""
         for name in sorted(self._running, key=lambda name: name != "connectors"):
