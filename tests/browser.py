@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from django.db import connections
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 from pytest_django import DjangoDbBlocker
 
 from reseller.run.stack import Stack
 
+PATIENCE = 30_000  # milliseconds; what is there at once costs nothing of it, and a busy machine is slow
+expect.set_options(timeout=PATIENCE)
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -93,7 +95,7 @@ def open_page(new_context: Callable[..., BrowserContext], console_errors: list[s
         page = new_context(**options).new_page()
         page.on("console", note)
         page.on("pageerror", lambda error: console_errors.append(f"uncaught: {error}"))
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         return page
 
     yield new_page
