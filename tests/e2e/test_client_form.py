@@ -7,18 +7,11 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-PASSWORD = "Demo-pass-2026"
+from tests.demo import log_in
+
 WIDTHS = [1280, 380]
 Check = Callable[[Page], None]
 OpenPage = Callable[..., Page]
-
-
-def log_in(page: Page) -> None:
-    page.goto("/login/")
-    page.get_by_label("E-mail or login name").fill("reseller@demo.example")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(lambda url: "/login/" not in url)
 
 
 def choose(page: Page, label: str, option: str) -> None:

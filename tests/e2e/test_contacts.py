@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_messaging_pages import Check, log_in, looks_right
+from tests.demo import log_in
+from tests.e2e.test_messaging_pages import Check, looks_right
 
 PASTED = "0412 345 678, Anna, Smith\n0412 345 679\nnobody"
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_looks import check_page, log_in
+from tests.demo import log_in
+from tests.e2e.test_looks import check_page
 
 Check = Callable[[Page], None]
 

@@ -5,16 +5,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-PASSWORD = "Demo-pass-2026"
+from tests.demo import PASSWORD, log_in
+
 Check = Callable[[Page], None]
 OpenPage = Callable[..., Page]
 
 
 def open_dashboard(page: Page, login: str) -> None:
-    page.goto("/login/")
-    page.get_by_label("E-mail or login name").fill(f"{login}@demo.example")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
+    log_in(page, login)
     expect(page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
 

@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 
 from billing.services import ledger
 from keywords.services.keywords import KeywordValues, create_keyword
-from tests.demo import account_of
-from tests.e2e.test_messaging_pages import log_in, looks_right
+from tests.demo import account_of, log_in
+from tests.e2e.test_messaging_pages import looks_right
 from virtual_numbers.models import NumberPrice, VirtualNumber
 from virtual_numbers.services.leasing import lease
 

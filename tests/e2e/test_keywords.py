@@ -12,8 +12,7 @@ from billing.models import BillingTerms
 from keywords.services.terms import create_terms
 from tests.billing.services import lease_number, make_number
 from tests.cast import Member, fund, make_member
-from tests.demo import account_of
-from tests.e2e.test_looks import log_in
+from tests.demo import account_of, log_in
 
 Check = Callable[[Page], None]
 

@@ -19,7 +19,8 @@ from billing.selectors import balance_of
 from messaging.models import Batch, Message
 from reseller.run.stack import Stack
 from smpp.simulator import read_journal
-from tests.e2e.test_looks import log_in
+from tests.conftest import differences
+from tests.demo import log_in
 from tests.e2e.test_topup import pay
 from tests.messaging.rows import amounts_in
 
@@ -96,11 +97,6 @@ def settled(account: Account, poll: Page) -> None:
     raise AssertionError(f"{balance_of(account).held} are still held")
 
 
-def verify(stack: Stack) -> None:
-    proof = stack.manage("verify_ledger")
-    assert proof.returncode == 0, proof.stdout + proof.stderr
-
-
 def test_a_reseller_adds_a_client_who_tops_up_and_sends(open_page: Callable[..., Page], stack: Stack) -> None:
     reseller = open_page()
     log_in(reseller, RESELLER)
@@ -160,7 +156,7 @@ def test_a_reseller_adds_a_client_who_tops_up_and_sends(open_page: Callable[...,
     arrived = [pdu for pdu in read_journal(stack.local_dir / "simulator").accepted if pdu.source == "Mercer"]
     assert len(arrived) == 5
     assert arrived[0].text == "Hello from Mercer"
-    verify(stack)
+    assert differences() == []
 
 
 def log_in_new(page: Page, email: str) -> None:
@@ -209,4 +205,4 @@ def test_a_client_billed_to_its_parent_sees_no_money_anywhere(open_page: Callabl
     for path in ("/billing/", "/billing/add-credit/", "/clients/", "/reports/clients/"):
         answer = page.request.get(path)
         assert answer.status == 404, path
-    verify(stack)
+    assert differences() == []

@@ -6,17 +6,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-PASSWORD = "Demo-pass-2026"
+from tests.demo import log_in
+
 TEXT = "“Hello” it’s 😀"
 Check = Callable[[Page], None]
-
-
-def log_in(page: Page, login: str) -> None:
-    page.goto("/login/")
-    page.get_by_label("E-mail or login name").fill(f"{login}@demo.example")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(lambda url: "/login/" not in url)
 
 
 def write(page: Page, recipients: str = "0412 345 678, 0412345678 nobody", text: str = TEXT) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page
 
+from tests.demo import log_in
 from tests.e2e.test_credits_pages import shot
-from tests.e2e.test_looks import log_in
 
 Check = Callable[[Page], None]
 WIDTHS = (1280, 380)

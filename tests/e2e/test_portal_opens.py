@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-PASSWORD = "Demo-pass-2026"
+from tests.demo import PASSWORD
 
 
 @pytest.mark.parametrize("login", ["reseller@demo.example", "client@demo.example"])

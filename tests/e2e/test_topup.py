@@ -9,7 +9,8 @@ from playwright.sync_api import Page, expect
 from accounts.models import Account
 from billing.models import LedgerTransaction, TopUp
 from billing.selectors import balance_of
-from tests.e2e.test_looks import check_page, log_in
+from tests.demo import log_in
+from tests.e2e.test_looks import check_page
 
 CLIENT = "client@demo.example"
 Check = Callable[[Page], None]

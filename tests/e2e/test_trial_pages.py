@@ -13,17 +13,9 @@ from billing.services.invoices import set_invoice_terms
 from billing.services.terms import update_terms
 from billing.services.trials import end_trial, make_live
 from billing.trial import local_date
-from tests.demo import account_of
+from tests.demo import account_of, log_in
 
 Check = Callable[[Page], None]
-
-
-def log_in(page: Page, login: str) -> None:
-    page.goto("/login/")
-    page.get_by_label("E-mail or login name").fill(f"{login}@demo.example")
-    page.get_by_label("Password").fill("Demo-pass-2026")
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(lambda url: "/login/" not in url)
 
 
 def check(page: Page, assert_accessible: Check) -> None:
