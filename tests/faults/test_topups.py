@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from billing.models import LedgerTransaction, TopUp
 from reseller.run.stack import Stack
-from tests.e2e.test_looks import log_in
+from tests.demo import log_in
 from tests.e2e.test_topup import CLIENT, available, begin
 
 CARD = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123"}
