@@ -77,7 +77,8 @@ def _operation(now: datetime) -> list[Figure]:
     wanted += HttpConnector.objects.filter(is_enabled=True).count()
     bound = ConnectorStatus.objects.filter(
         Q(route__smpp_connector__is_enabled=True) | Q(route__http_connector__is_enabled=True),
-        state=ConnectorStatus.State.BOUND, seen_at__gte=now - SILENT_AFTER
+        state=ConnectorStatus.State.BOUND,
+        seen_at__gte=now - SILENT_AFTER,
     ).count()
     mails = OutgoingMail.objects.filter(state=OutgoingMail.State.FAILED).count()
     events = PaymentEvent.objects.filter(processed_at=None).count()
