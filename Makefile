@@ -11,7 +11,8 @@ COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --pytho
 # Checks see neither .env nor a running portal; the values are those of no machine.
 PRODUCTION = READ_ENV_FILES=false ENVIRONMENT=production SITE_URL=https://portal.example ALLOWED_HOSTS=portal.example \
 	EMAIL_URL=smtp+tls://mail.example:587 DATABASE_URL=postgres://nobody@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0 \
-	SECRET_KEY=lint-only-q8Zr5vXw2TnYb7Kc4MfHj9LpSd3GaEu6Rt1Wx0Vz8By STRIPE_SECRET_KEY=sk_lint STRIPE_WEBHOOK_SECRET=whsec_lint
+	SECRET_KEY=lint-only-q8Zr5vXw2TnYb7Kc4MfHj9LpSd3GaEu6Rt1Wx0Vz8By STRIPE_SECRET_KEY=sk_lint STRIPE_WEBHOOK_SECRET=whsec_lint \
+	CREDENTIAL_KEYS=bGludC1vbmx5LWxpbnQtb25seS1saW50LW9ubHktMDE=
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
