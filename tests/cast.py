@@ -88,12 +88,27 @@ def check_now() -> None:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
+def make_funded(member: Member, amount: str) -> Member:
+    fund(member, amount)
+    return member
+
+
+# Who may stand on the stage, in the order in which they are made; each sees who was made before.
+CAST: dict[str, Callable[[dict[str, Member]], Member]] = {
+    "reseller": lambda made: make_funded(make_reseller(), "100"),
+    "client_member": lambda made: make_funded(make_client(made["reseller"]), "10"),
+    "billed_member": lambda made: make_client(
+        made["reseller"], "Billed", method=Method.BILL_TO_PARENT, minimum_topup=None, daily_topup_limit=None,
+        sms_margin=Decimal(0),
+    ),
+    "outsider": lambda made: make_reseller("Outsider"),
+}  # fmt: skip
+
+
 @pytest.fixture
 def stage(request: pytest.FixtureRequest) -> None:
     """A database with rates and a route: committed where the test asks for ``committed_db``, rolled back elsewhere."""
     request.getfixturevalue("committed_db" if "committed_db" in request.fixturenames else "db")
-    make_rates()
-    make_route()
 
 
 @pytest.fixture
@@ -102,38 +117,27 @@ def platform(stage: None) -> Account:
 
 
 @pytest.fixture
-def reseller(stage: None) -> Member:
+def reseller(stage: None, cast: dict[str, Member]) -> Member:
     """A reseller in AUD, by invoice, that bills its clients at 0.04 above its own price; wallet 100.00."""
-    member = make_reseller()
-    fund(member, "100")
-    return member
+    return cast["reseller"]
 
 
 @pytest.fixture
-def client_member(reseller: Member) -> Member:
+def client_member(reseller: Member, cast: dict[str, Member]) -> Member:
     """The reseller's client: pays by card, 0.02 a part above the reseller's price; wallet 10.00."""
-    member = make_client(reseller)
-    fund(member, "10")
-    return member
+    return cast["client_member"]
 
 
 @pytest.fixture
-def billed_member(reseller: Member) -> Member:
+def billed_member(reseller: Member, cast: dict[str, Member]) -> Member:
     """The reseller's client whose activity is billed to the reseller."""
-    return make_client(
-        reseller,
-        "Billed",
-        method=Method.BILL_TO_PARENT,
-        minimum_topup=None,
-        daily_topup_limit=None,
-        sms_margin=Decimal(0),
-    )
+    return cast["billed_member"]
 
 
 @pytest.fixture
-def outsider(stage: None) -> Member:
+def outsider(stage: None, cast: dict[str, Member]) -> Member:
     """Another reseller, who must see nothing of the others."""
-    return make_reseller("Outsider")
+    return cast["outsider"]
 
 
 LogIn = Callable[[User], Client]

@@ -2,13 +2,14 @@
 
 Use ``db`` (rolled back, acts as the application's role) wherever one connection is enough, ``committed_db`` when other
 threads or processes must see the data. ``transactional_db`` does not work: the application's role may not truncate.
+The cast that a test asks for stands there already (tests/scenes.py).
 """
 
 import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
@@ -19,7 +20,10 @@ from billing.proof import Verdict, run_proofs
 from messaging.proof import PROOFS
 from tests.engines import Run, run
 
-pytest_plugins = ["tests.cast", "tests.browser"]
+if TYPE_CHECKING:  # pytest rewrites the plugins' asserts as long as nobody has imported them before
+    from tests.scenes import Scene, Scenes
+
+pytest_plugins = ["tests.cast", "tests.scenes", "tests.browser"]
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -85,25 +89,22 @@ class CommittedDatabase:
 
 @pytest.fixture
 def committed_db(
-    engines: Run, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    engines: Run,
+    scenes: "Scenes",
+    setting: "Scene",
+    django_db_blocker: DjangoDbBlocker,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> Iterator[CommittedDatabase]:
     """A fresh migrated database for one test: real commits, visible to threads and subprocesses.
 
     Whatever the test did, the books must be right in the end, unless it is marked ``forges_books``.
     """
-    engines.clones += 1
-    name = f"{engines.database}_{engines.clones}"
-    engines.clone(name)
-    database = CommittedDatabase(engines.postgres.url_of(name))
-    monkeypatch.setenv("DATABASE_URL", database.url)
-    connections.close_all()
-    for alias in connections:
-        monkeypatch.setitem(connections.settings[alias], "NAME", name)
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), scenes.copy(setting) as name:
+        database = CommittedDatabase(engines.postgres.url_of(name))
+        monkeypatch.setenv("DATABASE_URL", database.url)
         yield database
         wrong = [] if request.node.get_closest_marker("forges_books") else differences()
-        connections.close_all()
-    engines.drop(name)
     assert wrong == []
 
 

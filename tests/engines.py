@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,11 +23,12 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from reseller.engines import EmbeddedPostgres, EmbeddedValkey, free_port
+from reseller.engines import DATABASE_NAME, EmbeddedPostgres, EmbeddedValkey, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / ".local" / "test-templates"
 KEPT_TEMPLATES = 4
+MIGRATED = DATABASE_NAME  # the database that every other is a copy of
 PASSWORD = "test-engines"  # thrown away with the run
 PREFIX = "reseller-tests-"  # and the pid of the run's owner
 ENOUGH_MEMORY = 4 * 1024**3  # bytes
@@ -91,6 +93,10 @@ class Run:
         self.valkey.launch()
         self.postgres.wait_ready()
         self.valkey.wait_ready()
+        # Or plans that a test looks at would depend on how long it takes.
+        with psycopg.connect(self.postgres.url_of("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET autovacuum = off")
+            connection.execute("SELECT pg_reload_conf()")
 
     def stop(self) -> None:
         """Stop what this process owns and remove the run's directory."""
@@ -100,18 +106,32 @@ class Run:
         self.valkey.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def clone(self, name: str) -> None:
-        """Make database ``name`` as a copy of the migrated one."""
-        self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
-        self._execute("CREATE DATABASE {} TEMPLATE reseller STRATEGY FILE_COPY", name)
+    def clone(self, name: str, template: str = MIGRATED) -> None:
+        """Make database ``name`` as a copy of the migrated one, or of another whose connections are all closed."""
+        self._wait_until_alone(template)
+        self._execute("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, template)
+
+    def clone_new(self, template: str = MIGRATED) -> str:
+        """Make a copy under a name that this process has not used yet; returns the name."""
+        self.clones += 1
+        name = f"{self.database}_{self.clones}"
+        self.clone(name, template)
+        return name
 
     def drop(self, name: str) -> None:
         """Drop database ``name`` whoever still uses it."""
         self._execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
-    def _execute(self, statement: str, name: str) -> None:
+    def _wait_until_alone(self, database: str, patience: float = 60.0) -> None:
+        """A server process ends a moment after its connection, which is long on a busy machine."""
+        query, deadline = "SELECT FROM pg_stat_activity WHERE datname = %s", time.monotonic() + patience
         with psycopg.connect(self.postgres.url_of("postgres"), autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+            while connection.execute(query, [database]).fetchone() is not None and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    def _execute(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.postgres.url_of("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 @cache
@@ -119,8 +139,8 @@ def run() -> Run:
     """Return this process' view of the run; the first process of the run plans it, nothing starts yet."""
     planned = os.environ.get(VARIABLE)
     if planned:
-        existing, postgres_port, valkey_port = planned.split("|")
-        return Run(Path(existing), int(postgres_port), int(valkey_port), is_owner=False)
+        directory, postgres_port, valkey_port = planned.split("|")
+        return Run(Path(directory), int(postgres_port), int(valkey_port), is_owner=False)
     directory = _scratch() / f"{PREFIX}{os.getpid()}"  # made when the engines start
     new = Run(directory, free_port(), free_port(), is_owner=True)
     os.environ[VARIABLE] = f"{directory}|{new.postgres_port}|{new.valkey_port}"
