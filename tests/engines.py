@@ -139,8 +139,8 @@ def run() -> Run:
     """Return this process' view of the run; the first process of the run plans it, nothing starts yet."""
     planned = os.environ.get(VARIABLE)
     if planned:
-        directory, postgres_port, valkey_port = planned.split("|")
-        return Run(Path(directory), int(postgres_port), int(valkey_port), is_owner=False)
+        existing, postgres_port, valkey_port = planned.split("|")
+        return Run(Path(existing), int(postgres_port), int(valkey_port), is_owner=False)
     directory = _scratch() / f"{PREFIX}{os.getpid()}"  # made when the engines start
     new = Run(directory, free_port(), free_port(), is_owner=True)
     os.environ[VARIABLE] = f"{directory}|{new.postgres_port}|{new.valkey_port}"
