@@ -27,7 +27,7 @@ _WAITS = """
     SELECT EXISTS (
         SELECT FROM messaging_message WHERE batch_id = %(batch)s AND id >= %(batch)s AND state = ANY(%(states)s))
 """
-PATIENCE = 5.0  # seconds for messages that others have in hand
+PATIENCE = 5  # seconds for messages that others have in hand
 PAUSE = 0.02  # seconds between two rounds
 
 

@@ -266,7 +266,7 @@ def claim_all(batch: Batch) -> list[UUID]:
     route, claimed = Message.objects.filter(batch=batch)[0].route_id, list[UUID]()
     while True:
         with connection.cursor() as cursor:
-            cursor.execute(_CLAIM, [route, route, CLAIMED_AT_ONCE, "test:0:x"])
+            cursor.execute(_CLAIM, {"route": route, "limit": CLAIMED_AT_ONCE, "token": "test:0:x", "late": ""})
             rows = cursor.fetchall()
         if not rows:
             return claimed
