@@ -173,7 +173,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     people = {"client": client_member.user, "reseller": reseller.user, "outsider": outsider.user, "staff": staff}
     of_batch, of_client, of_topup = {"code": batch.code}, {"code": client_member.account.code}, {"code": topup.code}
     arguments = {name: of_batch for name in GET if name.startswith("messaging:batch-") and name[-4:] != "list"}
-    of_clients = ("detail", "edit", "suspend", "reactivate", "trial", "credits", "margins")
+    of_clients = ("detail", "edit", "suspend", "reactivate", "trial", "credits", "margins", "limits")
     arguments |= {f"clients:{name}": of_client for name in of_clients}
     arguments |= {f"billing:topup-{name}": of_topup for name in ("detail", "status", "cancel")}
     held = LedgerTransaction.objects.get(reference=batch.code)
