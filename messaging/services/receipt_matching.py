@@ -23,10 +23,10 @@ UNKNOWN_DAYS = 7
 PIECES = """CASE WHEN m.parts > 1 AND m.carrier_id <> '' AND NOT EXISTS (
     SELECT FROM messaging_messagepart p WHERE p.message_id = m.id) THEN 1 ELSE m.parts END"""
 # Of one partition each (partitions_since): only the index on carriers' ids serves them, whatever the planner estimates.
-_MESSAGES = """
-    SELECT r.n, m.id, m.parts, 0 AS part
-    FROM r JOIN {partition} m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id WHERE m.carrier_id <> ''
-"""
+_MESSAGES = f"""
+    SELECT r.n, m.id, {PIECES}, 0 AS part
+    FROM r JOIN {{partition}} m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id WHERE m.carrier_id <> ''
+"""  # noqa: S608 (no values of others in it)
 _PARTS = """
     SELECT r.n, p.message_id, 2, p.part
     FROM r JOIN {partition} p ON p.carrier_id = r.carrier_id AND p.route_id = r.route_id

@@ -44,7 +44,11 @@ class RawClient:
         assert (await self.ask(wire.encode_bind(command, 1, "raw", "secret", "")))[1] == 0
 
     async def at_end(self) -> bool:
-        await asyncio.wait_for(self.reader.read(), 5)
+        """Whether the server ends the connection; it says so with a reset where octets of ours were left unread."""
+        try:
+            await asyncio.wait_for(self.reader.read(), 5)
+        except ConnectionResetError:
+            return True
         return self.reader.at_eof()
 
 
