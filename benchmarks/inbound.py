@@ -14,25 +14,20 @@ import asyncio
 import itertools
 import json
 import multiprocessing
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import django
 import psycopg
 
-from reseller.engines import EmbeddedPostgres, EmbeddedValkey
+from benchmarks.portal import ROOT, engines
 from smpp.pdu import BindRequest, Deliver, Submit, SubmitAnswer
 from smpp.server import ServerSession, SmppServer
 
-ROOT = Path(__file__).resolve().parent.parent
 NUMBERS, KEYWORDS = 100, 10_000
 MESSAGES = 10_000
 WORKERS = 2  # processes that handle what is stored, as many as worker-settle runs
@@ -45,21 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer runs of fewer messages")
     quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(prefix="bench-inbound-") as directory:
-        Path(directory).chmod(0o755)  # the server runs as another user when this is root
-        postgres = EmbeddedPostgres(Path(directory) / "pgdata", log=Path(directory) / "postgres.log")
-        valkey = EmbeddedValkey(Path(directory) / "valkey", log=Path(directory) / "valkey.log")
-        try:
-            os.environ |= {
-                "DATABASE_URL": postgres.start(), "REDIS_URL": valkey.start(), "ENVIRONMENT": "test",
-                "READ_ENV_FILES": "false", "DJANGO_SETTINGS_MODULE": "reseller.settings", "LOG_LEVEL": "WARNING",
-            }  # fmt: skip
-            subprocess.run([sys.executable, "manage.py", "setup_database", "-v", "0"], cwd=ROOT, check=True)
-            django.setup()
-            _print(asyncio.run(Bench(postgres.url, quick).run()))
-        finally:
-            postgres.stop()
-            valkey.stop()
+    with engines("bench-inbound") as postgres:
+        _print(asyncio.run(Bench(postgres.url, quick).run()))
 
 
 class Carrier:

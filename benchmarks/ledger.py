@@ -7,27 +7,21 @@ figure is the median of five runs (three with ``--quick``, on a tenth of the dat
 import argparse
 import json
 import multiprocessing
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from statistics import median
 from typing import Any
 from uuid import uuid4
 
-import django
 import psycopg
 
-from reseller.engines import EmbeddedPostgres, EmbeddedValkey
+from benchmarks.portal import engines
 
 CONNECTIONS = 8
 GROUP = 100  # single-message batches accepted in one transaction
 GROUPS = 5  # one after the other
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
@@ -35,21 +29,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter runs on a tenth of the data")
     quick = parser.parse_args().quick
-    with tempfile.TemporaryDirectory(prefix="bench-ledger-") as directory:
-        Path(directory).chmod(0o755)  # the server runs as another user when this is root
-        postgres = EmbeddedPostgres(Path(directory) / "pgdata", log=Path(directory) / "postgres.log")
-        valkey = EmbeddedValkey(Path(directory) / "valkey", log=Path(directory) / "valkey.log")
-        try:
-            os.environ |= {
-                "DATABASE_URL": postgres.start(), "REDIS_URL": valkey.start(), "ENVIRONMENT": "test",
-                "READ_ENV_FILES": "false", "DJANGO_SETTINGS_MODULE": "reseller.settings",
-            }  # fmt: skip
-            subprocess.run([sys.executable, "manage.py", "setup_database", "-v", "0"], cwd=ROOT, check=True)
-            django.setup()
-            _print(Bench(postgres.url, quick).run())
-        finally:
-            postgres.stop()
-            valkey.stop()
+    with engines("bench-ledger") as postgres:
+        _print(Bench(postgres.url, quick).run())
 
 
 class Bench:

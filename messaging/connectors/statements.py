@@ -9,6 +9,7 @@ from uuid import UUID
 from messaging.connectors.database import Database
 from messaging.services import inbound_parts
 from messaging.services.inbound_parts import PartRow
+from messaging.services.receipts import STORE_RECEIPTS
 from messaging.services.scheduling import LATE
 from smpp.pdu import Deliver
 from smpp.receipts import Receipt
@@ -71,10 +72,6 @@ _RECORD = """
     SELECT p.message_id, p.part, %(route)s, p.carrier_id
     FROM unnest(%(part_of)s::uuid[], %(parts)s::smallint[], %(part_ids)s::text[]) AS p(message_id, part, carrier_id)
     ON CONFLICT (message_id, part) DO NOTHING
-"""
-_STORE_RECEIPTS = """
-    INSERT INTO messaging_receipt (route_id, carrier_id, status, error_code, recipient, raw)
-    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
 """
 _STATUS = """
     INSERT INTO messaging_connectorstatus AS s
@@ -208,7 +205,7 @@ async def store_receipts(database: Database, route_id: int, receipts: Sequence[t
         (one.carrier_id[:65], str(one.status), one.error_code[:20], _recipient(deliver.source), one.raw[:1000])
         for deliver, one in receipts
     ]
-    await database.fetch(_STORE_RECEIPTS, [route_id, *_columns(rows, 5)])
+    await database.fetch(STORE_RECEIPTS, [route_id, *_columns(rows, 5)])
 
 
 async def store_parts(database: Database, route_id: int, parts: Sequence[PartRow]) -> None:

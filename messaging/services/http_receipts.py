@@ -11,17 +11,13 @@ from django.utils.crypto import constant_time_compare
 
 from messaging.models import HttpConnector
 from messaging.services.http_inbound import BadCall, at_path
+from messaging.services.receipts import STORE_RECEIPTS
 from messaging.services.texts import storable
 from messaging.wakeups import RECEIPTS, wake
 
 MOST_RECEIPTS = 10_000  # in one call
 WORDS = ("DELIVRD", "UNDELIV", "EXPIRED", "DELETED", "REJECTD", "ACCEPTD", "ENROUTE")
 ON_ITS_WAY = "ENROUTE"
-
-_STORE = """
-    INSERT INTO messaging_receipt (route_id, carrier_id, status, error_code, recipient, raw)
-    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
-"""
 
 
 class ReceiptRow(NamedTuple):
@@ -64,7 +60,7 @@ def take_receipts(connector: HttpConnector, rows: list[ReceiptRow]) -> None:
     """Store them; once this returns nothing is lost."""
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(_STORE, [connector.route_id, *(list(column) for column in zip(*rows, strict=True))])
+            cursor.execute(STORE_RECEIPTS, [connector.route_id, *(list(column) for column in zip(*rows, strict=True))])
         transaction.on_commit(partial(wake, RECEIPTS))
 
 

@@ -40,6 +40,11 @@ _REASONS = {
     ReceiptStatus.REJECTED: "The carrier refused it after accepting it.",
 }
 
+# Route, then an array a column; whoever brings a receipt stores it so before it is acknowledged.
+STORE_RECEIPTS = """
+    INSERT INTO messaging_receipt (route_id, carrier_id, status, error_code, recipient, raw)
+    SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+"""
 _PICK = """
     SELECT id, route_id, carrier_id, status, error_code, recipient, attempts FROM messaging_receipt
     WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
