@@ -5,7 +5,8 @@ import signal
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_process_init, worker_ready
+from celery.signals import beat_init, task_prerun, worker_process_init, worker_ready
+from django.db import close_old_connections
 
 from reseller import health
 from reseller.processes import die_with_parent
@@ -21,6 +22,12 @@ app.autodiscover_tasks()
 def _end_with_the_worker(**_: Any) -> None:
     """A worker killed by -9 would leave its pool behind, holding tasks that nobody reports on."""
     die_with_parent(signal.SIGKILL)
+
+
+@task_prerun.connect
+def _check_connections(**_: Any) -> None:
+    """Keep connections to the database between tasks as between requests: a new one costs more than most tasks do."""
+    close_old_connections()
 
 
 @worker_ready.connect

@@ -151,6 +151,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# Celery would open a connection to the database for every task, and close it; see reseller/celery.py.
+CELERY_DB_REUSE_MAX = sys.maxsize
 # visibility_timeout exceeds the longest task; the short restore interval brings a killed worker's tasks back in
 # about ten seconds instead of ninety (measured).
 CELERY_BROKER_TRANSPORT_OPTIONS = {

@@ -1,0 +1,32 @@
+"""Workers keep their connection to the database between tasks, and replace it when it is broken."""
+
+import pytest
+from celery.fixups.django import DjangoWorkerFixup
+from celery.signals import task_prerun
+from django.db import OperationalError, connection
+
+from messaging.tasks import sample_routes
+from reseller.celery import app
+
+
+def backend() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def run_task() -> int:
+    """What Celery does around a task, and which server process the task would talk to."""
+    fixup, sender = DjangoWorkerFixup(app), sample_routes
+    fixup.on_task_prerun(sender=sender)
+    task_prerun.send(sender=sender)
+    found = backend()
+    fixup.on_task_postrun(sender=sender)
+    return found
+
+
+def test_tasks_share_a_connection_until_it_breaks(committed_db):
+    assert run_task() == (first := run_task())
+    with pytest.raises(OperationalError), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    assert run_task() != first
