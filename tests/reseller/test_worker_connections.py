@@ -1,5 +1,6 @@
 """Workers keep their connection to the database between tasks, and replace it when it is broken."""
 
+import psycopg
 import pytest
 from celery.fixups.django import DjangoWorkerFixup
 from celery.signals import task_prerun
@@ -7,6 +8,7 @@ from django.db import OperationalError, connection
 
 from messaging.tasks import sample_routes
 from reseller.celery import app
+from tests.conftest import CommittedDatabase
 
 
 def backend() -> int:
@@ -25,8 +27,11 @@ def run_task() -> int:
     return found
 
 
-def test_tasks_share_a_connection_until_it_breaks(committed_db):
-    assert run_task() == (first := run_task())
-    with pytest.raises(OperationalError), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+def test_tasks_share_a_connection_until_it_breaks(committed_db: CommittedDatabase):
+    first = run_task()
+    assert run_task() == first
+    with psycopg.connect(committed_db.url, autocommit=True) as owner:
+        owner.execute("SELECT pg_terminate_backend(%s)", [first])
+    with pytest.raises(OperationalError):
+        backend()
     assert run_task() != first
