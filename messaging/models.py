@@ -303,6 +303,7 @@ from messaging.pace_models import (  # noqa: E402, F401
     SilentMessage,
     SweepMark,
 )
+from messaging.preparation_models import Preparation  # noqa: E402, F401
 from messaging.receipt_models import UnmatchedReceipt  # noqa: E402, F401
 from messaging.route_models import (  # noqa: E402, F401
     ConnectorStatus,
