@@ -31,7 +31,8 @@ def connection_parameters() -> dict[str, Any]:
     own = {key: value for key, value in django_connection.get_connection_params().items() if key in _IDENTITY}
     settings = " ".join(f"-c {name}={value}" for name, value in _SERVER_OPTIONS.items())
     options = f"{own.pop('options', '')} {settings}".strip()
-    return own | _CLIENT_KEEPALIVE | {"options": options, "connect_timeout": 5}
+    # As Django's own connections: accounts/arrays.py writes texts so.
+    return own | _CLIENT_KEEPALIVE | {"options": options, "connect_timeout": 5, "client_encoding": "UTF8"}
 
 
 async def connect(name: str) -> psycopg.AsyncConnection[Any]:
