@@ -204,6 +204,12 @@ class Message(models.Model):
             ),
             models.Index(fields=["carrier_id", "route"], condition=~Q(carrier_id=""), name="message_carrier"),
             models.Index(fields=["settlement", "id"], condition=Q(settlement__isnull=False), name="message_settlement"),
+            # Few messages end so, and people look for them in long histories: only a failure costs an entry.
+            models.Index(
+                fields=["account", "state", "-id"],
+                condition=Q(state__in=["undelivered", "expired", "rejected", "blocked", "cancelled", "failed"]),
+                name="message_failed",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -305,6 +311,7 @@ from messaging.pace_models import (  # noqa: E402, F401
 )
 from messaging.preparation_models import Preparation  # noqa: E402, F401
 from messaging.receipt_models import UnmatchedReceipt  # noqa: E402, F401
+from messaging.rollup_models import ReportChange, ReportDay, ReportQuarter, ReportZone  # noqa: E402, F401
 from messaging.route_models import (  # noqa: E402, F401
     ConnectorStatus,
     RouteChoice,
