@@ -4,6 +4,7 @@ Every case is a transaction that a bug or an intruder with the application's rig
 latest at its commit, and leave every balance and every hold as it was.
 """
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -51,10 +52,8 @@ HEADER = (
     "INSERT INTO billing_ledgertransaction (kind, idempotency_key, currency, reference, description, about_id)"
     " VALUES ('{kind}', 'raw', '{currency}', '', '', {owner})"
 )
-ENTRY = (
-    "INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)"
-    " VALUES (currval(pg_get_serial_sequence('billing_ledgertransaction', 'id')), {account}, {amount})"
-)
+ENTRIES = "INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount) VALUES "
+ENTRY = "(currval(pg_get_serial_sequence('billing_ledgertransaction', 'id')), {account}, {amount})"
 OPEN = (
     "INSERT INTO billing_ledgeraccount"
     " (owner_id, kind, currency, balance, credit_limit, overdraft_limit, debt_allowance, is_frozen, created_at)"
@@ -66,8 +65,10 @@ def header(kind: str = "manual", currency: str = "AUD") -> str:
     return HEADER.replace("{kind}", kind).replace("{currency}", currency)
 
 
-def entry(account: str, amount: str) -> str:
-    return ENTRY.replace("{account}", f"{{{account}}}").replace("{amount}", amount)
+def entries(*sides: tuple[str, str]) -> str:
+    """Of one movement, in one statement: (account, amount) each."""
+    rows = (ENTRY.replace("{account}", f"{{{account}}}").replace("{amount}", amount) for account, amount in sides)
+    return ENTRIES + ", ".join(rows)
 
 
 def opening(balance: int = 0, credit: int = 0, debt: int = 0) -> str:
@@ -79,26 +80,41 @@ def opening(balance: int = 0, credit: int = 0, debt: int = 0) -> str:
 
 
 ILLEGAL: dict[str, tuple[str, ...]] = {
-    "an unbalanced transaction": (header(), entry("wallet", "5"), entry("manual", "-4.999999")),
-    "a transaction with one side": (header(), entry("wallet", "5")),
+    "an unbalanced transaction": (header(), entries(("wallet", "5"), ("manual", "-4.999999"))),
+    "a transaction with one side": (header(), entries(("wallet", "5"))),
     "a transaction without sides": (header(),),
-    "two sides on different currencies": (header(), entry("manual", "-5"), entry("dollars", "5")),
+    "two sides on different currencies": (header(), entries(("manual", "-5"), ("dollars", "5"))),
     "a transaction of another currency than its accounts": (
-        header(currency="USD"), entry("manual", "-5"), entry("wallet", "5"),
+        header(currency="USD"), entries(("manual", "-5"), ("wallet", "5")),
     ),
-    "an entry of nothing": (header(), entry("wallet", "0"), entry("manual", "0")),
+    "an entry of nothing": (header(), entries(("wallet", "0"), ("manual", "0"))),
     "an entry after the balance was checked": (
-        header(), entry("wallet", "5"), entry("manual", "-5"), "SET CONSTRAINTS ALL IMMEDIATE", entry("wallet", "5"),
+        header(), entries(("wallet", "5"), ("manual", "-5")), "SET CONSTRAINTS ALL IMMEDIATE", entries(("wallet", "5")),
     ),
     "a header dated so that entries could follow later": (
         header().replace("about_id)", "about_id, created_at)").replace("{owner})", "{owner}, now() + interval '1 s')"),
-        entry("wallet", "5"), entry("manual", "-5"),
+        entries(("wallet", "5"), ("manual", "-5")),
     ),
-    "the same key twice": (header(), entry("wallet", "5"), entry("manual", "-5"), header()),
-    "a wallet spent below its floor": (header("hold"), entry("wallet", "-9.930001"), entry("held", "9.930001")),
-    "a wallet corrected below its floor": (header(), entry("wallet", "-9.930001"), entry("manual", "9.930001")),
+    "the same key twice": (header(), entries(("wallet", "5"), ("manual", "-5")), header()),
+    "a wallet spent below its floor": (header("hold"), entries(("wallet", "-9.930001"), ("held", "9.930001"))),
+    "a wallet below its floor between two entries of a statement": (
+        header(),
+        entries(("wallet", "-9.930001"), ("manual", "9.930001"), ("wallet", "9.930001"), ("manual", "-9.930001")),
+    ),
+    "a reversal that lets another movement of its statement pass the floor": (
+        header("refund"),
+        header().replace("'raw'", "'raw-2'"),
+        "INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount) SELECT t.id, s.account, s.amount"
+        " FROM (VALUES (1, 'raw', {wallet}, -9.94), (2, 'raw', {manual}, 9.94), (3, 'raw-2', {wallet}, -0.01),"
+        " (4, 'raw-2', {manual}, 0.01)) AS s(n, key, account, amount)"
+        " JOIN billing_ledgertransaction t ON t.idempotency_key = s.key ORDER BY s.n",
+    ),
+    "sides that come in two statements": (
+        header(), entries(("wallet", "5")), entries(("manual", "-5")),
+    ),
+    "a wallet corrected below its floor": (header(), entries(("wallet", "-9.930001"), ("manual", "9.930001"))),
     "more taken from what is held than is held": (
-        header("capture"), entry("held", "-0.070001"), entry("manual", "0.070001"),
+        header("capture"), entries(("held", "-0.070001"), ("manual", "0.070001")),
     ),
     "a hold overspent": ("UPDATE billing_hold SET captured = 0.050001, released = 0.02",),
     "a hold settled below zero": ("UPDATE billing_hold SET captured = -0.01",),
@@ -174,11 +190,28 @@ def run(statements: tuple[str, ...], book: dict[str, int]) -> None:
 
 def test_the_same_statements_pass_where_they_are_legal(book: dict[str, int]) -> None:
     """Else the cases above might fail for a mistake in their SQL."""
-    run((header(), entry("wallet", "5"), entry("manual", "-5"), opening()), book)
+    run((header(), entries(("wallet", "5"), ("manual", "-5")), opening()), book)
     assert (
         LedgerAccount.objects.get(pk=book["wallet"]).balance
         == 5 + LedgerTransaction.objects.get(kind="hold").entries.get(ledger_account=book["wallet"]).balance_after
     )
+
+
+def test_entries_that_go_forth_and_back_in_one_statement_are_applied_one_by_one(book: dict[str, int]) -> None:
+    sides = (
+        ("wallet", "-9.93"),
+        ("manual", "9.93"),
+        ("wallet", "4"),
+        ("manual", "-4"),
+        ("wallet", "-1"),
+        ("held", "1"),
+    )
+    run((header(), entries(*sides)), book)
+    rows = LedgerTransaction.objects.get(idempotency_key="raw").entries.order_by("pk")
+    after = rows.filter(ledger_account=book["wallet"]).values_list("balance_after", flat=True)
+    assert [*after] == [0, 4, 3]
+    assert LedgerAccount.objects.get(pk=book["wallet"]).balance == 3
+    assert rows.get(ledger_account=book["held"]).balance_after == Decimal("1.07")
 
 
 def make_lot(member: Member) -> CreditLot:
@@ -248,6 +281,6 @@ def test_raising_a_limit_while_in_debt_gives_no_more_than_the_limit(client_membe
     LedgerAccount.objects.filter(pk=wallet.pk).update(credit_limit=3)
     names = {"wallet": wallet.pk, "manual": card.pk, "owner": client_member.account.pk}
     with pytest.raises(DatabaseError, match="wallet_floor"), transaction.atomic():
-        run((header("hold"), entry("wallet", "-0.000001"), entry("manual", "0.000001")), names)
+        run((header("hold"), entries(("wallet", "-0.000001"), ("manual", "0.000001"))), names)
     wallet.refresh_from_db()
     assert (wallet.balance, wallet.debt_allowance) == (-5, 2)

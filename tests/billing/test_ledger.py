@@ -116,8 +116,14 @@ def test_the_database_refuses_a_transaction_without_entries(client_member):
 
 def test_the_database_refuses_entries_of_another_currency(client_member):
     wallet = ledger.open_account(client_member.account, "wallet")
-    with pytest.raises(IntegrityError, match="one currency"), transaction.atomic():
-        raw(ENTRY, [new_header(client_member, "USD").pk, wallet.pk])
+    manual = ledger.platform_account("manual", "USD")
+
+    def foreign():
+        header = new_header(client_member, "USD").pk
+        raw(ENTRY + ", (%s, %s, -5)", [header, wallet.pk, header, manual.pk])
+
+    with pytest.raises(IntegrityError, match="one currency"):
+        make_and_check(foreign)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +164,9 @@ def test_even_the_owner_of_the_tables_cannot_rewrite_history(client_member, tabl
 def test_entries_cannot_be_added_to_an_older_transaction(committed_db, client_member):
     header = LedgerTransaction.objects.first()
     wallet = ledger.open_account(client_member.account, "wallet")
+    manual = ledger.platform_account("manual", "AUD")
     with pytest.raises(IntegrityError, match="only while it is made"):
-        raw(ENTRY, [header.pk, wallet.pk])
+        raw(ENTRY + ", (%s, %s, -5)", [header.pk, wallet.pk, header.pk, manual.pk])
 
 
 def test_a_ledger_account_opens_with_nothing(client_member):
