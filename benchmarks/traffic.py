@@ -39,8 +39,8 @@ _RECEIPTS = """
     FROM messaging_message WHERE id >= %s
 """
 _STATEMENTS = """
-    SELECT calls, total_exec_time, wal_bytes, left(regexp_replace(query, '\\s+', ' ', 'g'), 90)
-    FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 15
+    SELECT calls, total_exec_time, total_plan_time, wal_bytes, left(regexp_replace(query, '\\s+', ' ', 'g'), 90)
+    FROM pg_stat_statements ORDER BY total_exec_time + total_plan_time DESC LIMIT 20
 """
 
 
@@ -303,8 +303,8 @@ class Traffic:
         if not self._statements:
             return
         with psycopg.connect(self.postgres.url) as session:
-            for calls, took, written, query in session.execute(_STATEMENTS):
-                say(f"{calls:6} calls {1000 * took / messages:8.1f} µs {float(written) / messages:6.0f} B  {query}")
+            for calls, took, planned, written, query in session.execute(_STATEMENTS):
+                say(f"{calls:6} calls {1000 * took / messages:8.1f} µs {1000 * planned / messages:6.1f} µs to plan {float(written) / messages:6.0f} B  {query}")
 
 
 def _p95(values: list[float]) -> float:

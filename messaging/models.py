@@ -187,10 +187,9 @@ class Message(models.Model):
             models.Index(fields=["route", "claim"], condition=Q(state__in=["sending", "unknown"]), name="message_open"),
             models.Index(
                 fields=["id"],
-                condition=Q(settled_at=None)
-                & Q(
+                condition=Q(
+                    settled_at=None,
                     state__in=[
-                        "sent",
                         "delivered",
                         "undelivered",
                         "expired",
@@ -198,10 +197,11 @@ class Message(models.Model):
                         "blocked",
                         "cancelled",
                         "failed",
-                    ]
+                    ],
                 ),
                 name="message_unsettled",
             ),
+            models.Index(fields=["sent_at"], condition=Q(settled_at=None, state="sent"), name="message_sent"),
             models.Index(fields=["carrier_id", "route"], condition=~Q(carrier_id=""), name="message_carrier"),
             models.Index(fields=["settlement", "id"], condition=Q(settlement__isnull=False), name="message_settlement"),
             # Few messages end so, and people look for them in long histories: only a failure costs an entry.

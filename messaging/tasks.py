@@ -86,18 +86,15 @@ def settle_silent() -> None:
 def settle_messages() -> None:
     """Capture and release what waits for it."""
     taken(SETTLE)
-    if settling.settle_waiting(AT_ONCE) >= AT_ONCE:
+    if settling.settle_waiting(AT_ONCE, patience=settling.RECEIPT_SECONDS) >= AT_ONCE:
         wake(SETTLE)
 
 
 @shared_task(name=RECEIPTS)
 def apply_receipts() -> None:
-    """Apply the receipts that are due, and have what they proved settled."""
+    """Apply the receipts that are due."""
     taken(RECEIPTS)
-    applied = receipts.apply_waiting(AT_ONCE)
-    if applied:
-        wake(SETTLE)
-    if applied >= AT_ONCE:
+    if receipts.apply_waiting(AT_ONCE) >= AT_ONCE:
         wake(RECEIPTS)
 
 

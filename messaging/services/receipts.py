@@ -3,21 +3,30 @@
 Connectors only store receipts (messaging/connectors). Here each is matched by the carrier's id to a message or to a
 part of a long one. It may come before the answer to the submit is recorded (tried again, with back-off), twice (the
 second changes nothing), out of order, or for a message whose answer was lost (settled by its recipient, if that is
-beyond doubt).
+beyond doubt). A message that is not settled yet is captured in the same transaction, by the same write.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from decimal import Decimal
+from functools import partial
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import structlog
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from billing.services.settlement import Settled
 from messaging.models import Message
 from messaging.services.part_receipts import Long, load_long, save_parts
-from messaging.services.plans import join_by_hash, pin_plans
+from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.receipt_matching import PIECES, Match, OpenReceipt, match_by_id, match_unknown
+from messaging.services.settling import BROKEN_BOOKS, Line, settle_lines
 from smpp.receipts import ReceiptStatus
+
+log = structlog.get_logger(__name__)
 
 CHUNK = 2000  # receipts
 # 0.5 s, 1 s, 2 s, … 34 minutes: about 70 minutes in all; after that a receipt stays visible without a message.
@@ -51,8 +60,9 @@ _PICK = """
 """
 # One by one in the order of their ids (they come sorted), so that two workers never wait for each other.
 _LOCK = f"""
-    SELECT m.id, m.state, m.pieces FROM unnest(%s::uuid[]) AS one(id)
-    CROSS JOIN LATERAL (SELECT id, state, {PIECES} AS pieces FROM messaging_message m WHERE id = one.id FOR UPDATE) AS m
+    SELECT m.* FROM unnest(%s::uuid[]) AS one(id) CROSS JOIN LATERAL (
+        SELECT id, state, {PIECES}, batch_id, quote_id, parts, price, settled_at IS NOT NULL
+        FROM messaging_message m WHERE id = one.id FOR UPDATE) AS m
 """  # noqa: S608 (no values of others in it)
 # Rows are found by their ids; the empty string keeps other indexes out of it (messaging/services/plans.py).
 _APPLY = """
@@ -61,9 +71,12 @@ _APPLY = """
         sent_at = coalesce(m.sent_at, now()),
         done_at = CASE WHEN r.state = 'sent' THEN NULL ELSE now() END,
         error_code = r.error_code, reason = r.reason, claim = '',
-        carrier_id = CASE WHEN m.carrier_id = '' THEN r.carrier_id ELSE m.carrier_id END
-    FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(codes)s::text[], %(reasons)s::text[], %(carrier_ids)s::text[])
-        AS r(id, state, error_code, reason, carrier_id)
+        carrier_id = CASE WHEN m.carrier_id = '' THEN r.carrier_id ELSE m.carrier_id END,
+        settled_at = CASE WHEN r.settles THEN now() ELSE m.settled_at END,
+        settlement_id = CASE WHEN r.settles THEN r.settlement_id ELSE m.settlement_id END
+    FROM unnest(%(ids)s::uuid[], %(states)s::text[], %(codes)s::text[], %(reasons)s::text[], %(carrier_ids)s::text[],
+                %(settles)s::boolean[], %(settlements)s::bigint[])
+        AS r(id, state, error_code, reason, carrier_id, settles, settlement_id)
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.state || '' IN ('sent', 'unknown')
 """
 _DONE = """
@@ -87,6 +100,18 @@ class Outcome:
     error_code: str
     reason: str
     carrier_id: str
+
+
+class _Found(NamedTuple):
+    """A message that receipts speak of, locked; ``pieces`` is how many receipts tell of it."""
+
+    state: str
+    pieces: int
+    batch_id: UUID
+    quote_id: int
+    parts: int
+    price: Decimal
+    is_settled: bool
 
 
 def apply_waiting(limit: int) -> int:
@@ -118,29 +143,69 @@ def apply_chunk() -> int:
 
 def _apply(cursor: CursorWrapper, matched: list[tuple[OpenReceipt, Match]]) -> None:
     cursor.execute(_LOCK, [sorted({match.message_id for _, match in matched})])
-    found = {message_id: (state, parts) for message_id, state, parts in cursor.fetchall()}
-    long = load_long(cursor, [message_id for message_id, (_, parts) in found.items() if parts > 1])
+    found = {row[0]: _Found(*row[1:]) for row in cursor.fetchall()}
+    long = load_long(cursor, [message_id for message_id, one in found.items() if one.pieces > 1])
     outcomes: dict[UUID, Outcome] = {}
     for receipt, match in matched:
-        state, parts = found.get(match.message_id, ("", 1))
-        if state not in (State.SENT, State.UNKNOWN):
+        one = found.get(match.message_id)
+        if one is None or one.state not in (State.SENT, State.UNKNOWN):
             continue  # ended before: the same receipt again, or a long message one of whose parts was refused
-        outcome = _outcome(receipt, match, state, long[match.message_id] if parts > 1 else None)
+        outcome = _outcome(receipt, match, one.state, long[match.message_id] if one.pieces > 1 else None)
         earlier = outcomes.get(match.message_id)
         if outcome is not None and (earlier is None or earlier.state == State.SENT):
             outcomes[match.message_id] = outcome
     save_parts(cursor, long)
-    join_by_hash(cursor)
     if outcomes:
-        keys = sorted(outcomes)
-        values: dict[str, Any] = {
-            "ids": keys,
-            "states": [outcomes[key].state for key in keys],
-            "codes": [outcomes[key].error_code for key in keys],
-            "reasons": [outcomes[key].reason for key in keys],
-            "carrier_ids": [outcomes[key].carrier_id for key in keys],
-        }
-        cursor.execute(_APPLY, values)
+        _settle_and_write(cursor, outcomes, found)
+
+
+def _settle_and_write(cursor: CursorWrapper, outcomes: dict[UUID, Outcome], found: dict[UUID, _Found]) -> None:
+    """Write what messages become, and capture those that are not settled: the carrier has what it reports on.
+
+    Where the ledger refuses, the receipts count all the same; settling finds out which batch's books are wrong.
+    """
+    batches = {key: found[key].batch_id for key in outcomes if not found[key].is_settled}
+    write = partial(_write, cursor, outcomes, batches)
+    if not batches:
+        return write({})
+    try:
+        with transaction.atomic():
+            unpin_plans(cursor)
+            settle_lines(str(min(batches)), _lines([found[key] for key in batches]), write)
+    except BROKEN_BOOKS as error:
+        log.warning("receipts.not_settled", detail=str(error))
+        _write(cursor, outcomes, {}, {})
+
+
+def _lines(messages: Iterable[_Found]) -> list[Line]:
+    """Their sums by batch and price."""
+    groups = defaultdict[tuple[UUID, int], list[_Found]](list)
+    for one in messages:
+        groups[one.batch_id, one.quote_id].append(one)
+    return [
+        Line(*key, True, len(group), sum(one.parts for one in group), sum((one.price for one in group), Decimal(0)))
+        for key, group in groups.items()
+    ]
+
+
+def _write(
+    cursor: CursorWrapper, outcomes: dict[UUID, Outcome], batches: dict[UUID, UUID], settled: dict[UUID, Settled]
+) -> None:
+    """Write outcomes; messages in ``batches`` (message: batch) are settled as their batch was."""
+    keys = sorted(outcomes)
+    values: dict[str, Any] = {
+        "ids": keys,
+        "states": [outcomes[key].state for key in keys],
+        "codes": [outcomes[key].error_code for key in keys],
+        "reasons": [outcomes[key].reason for key in keys],
+        "carrier_ids": [outcomes[key].carrier_id for key in keys],
+        "settles": [key in batches for key in keys],
+        "settlements": [settled[batches[key]].capture_id if key in batches else None for key in keys],
+    }
+    pin_plans(cursor)
+    join_by_hash(cursor)
+    cursor.execute(_APPLY, values)
+    unpin_plans(cursor)
 
 
 def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) -> Outcome | None:

@@ -2,8 +2,12 @@
 
 A message that the carrier accepted (``sent_at`` is set) is captured, one that ended otherwise is released. The chunk's
 rows, its sums and the ledger's movements are one transaction, so a message is settled exactly once whatever dies.
+
+Most messages are settled by their receipt (messaging/services/receipts.py), which writes to them anyway. Here those are
+settled that ended without one, and those whose receipt is not there after RECEIPT_SECONDS.
 """
 
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
@@ -23,18 +27,29 @@ from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 5000  # messages
+BROKEN_BOOKS = (Error, ValueError, BillingError)  # what settling a batch with wrong books may raise
+UUID_LENGTH = 36  # characters
 
+CHUNK = 5000  # messages
+# A sent message waits this long for its receipt to settle it, so that its row is written once instead of twice. Until
+# then its price is held, so nobody can spend it.
+RECEIPT_SECONDS = 10
+
+# By the indexes message_unsettled and message_sent.
+_ENDED = """state IN ('delivered', 'undelivered', 'expired', 'rejected', 'blocked', 'cancelled', 'failed')
+          AND (%(batch)s::uuid IS NULL OR batch_id = %(batch)s) AND batch_id <> ALL(%(without)s::uuid[])
+        ORDER BY id"""
+_SENT = """state = 'sent' AND sent_at <= statement_timestamp() - %(patience)s * interval '1 second'
+          AND (%(batch)s::uuid IS NULL OR batch_id = %(batch)s) AND batch_id <> ALL(%(without)s::uuid[])
+        ORDER BY sent_at"""
 _PICK = """
     WITH picked AS MATERIALIZED (
         SELECT id, batch_id, quote_id, parts, price, sent_at IS NOT NULL AS was_sent FROM messaging_message
-        WHERE settled_at IS NULL AND state IN
-            ('sent', 'delivered', 'undelivered', 'expired', 'rejected', 'blocked', 'cancelled', 'failed')
-          AND (%(batch)s::uuid IS NULL OR batch_id = %(batch)s) AND batch_id <> ALL(%(without)s::uuid[])
-        ORDER BY id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED)
-    SELECT batch_id, quote_id, was_sent, count(*), sum(parts), sum(price), array_agg(id)::text
+        WHERE settled_at IS NULL AND {which} LIMIT %(chunk)s FOR UPDATE SKIP LOCKED)
+    SELECT array_agg(id)::text, batch_id, quote_id, was_sent, count(*), sum(parts), sum(price)
     FROM picked GROUP BY batch_id, quote_id, was_sent
 """
+_PICKS = (_PICK.format(which=_ENDED), _PICK.format(which=_SENT))
 
 _STAMP = """
     UPDATE messaging_message m SET settled_at = now(), settlement_id = s.settlement_id
@@ -44,8 +59,8 @@ _STAMP = """
 """
 
 
-class _Line(NamedTuple):
-    """The chunk's messages of one batch, price and direction."""
+class Line(NamedTuple):
+    """A chunk's messages of one batch, price and direction."""
 
     batch_id: UUID
     quote_id: int
@@ -53,38 +68,51 @@ class _Line(NamedTuple):
     messages: int
     parts: int
     price: Decimal
-    ids: str  # as PostgreSQL writes an array: only it reads them, so nobody parses thousands
 
 
-def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()) -> int:
+class _Picked(NamedTuple):
+    """Messages to be settled together; their ids as PostgreSQL writes an array, which only it reads."""
+
+    ids: str
+    line: Line
+
+
+def settle_lines(key: str, lines: Sequence[Line], stamp: Callable[[dict[UUID, Settled]], None]) -> None:
+    """Capture what the carrier took of these messages and release the rest, in the open transaction.
+
+    ``key`` is the id of one of the messages, which their movements are named by; ``stamp`` has to write to them that
+    they are settled, before wallets are locked. Raises what the ledger raises when a batch's books are wrong.
+    """
+    settlement.settle(key=key, settlements=_sum_up(lines), stamp=stamp)
+
+
+def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = (), patience: float = 0) -> int:
     """Settle up to CHUNK messages, of one batch or of all ``without`` some; returns how many.
 
-    Raises what the ledger raises when a batch's books are wrong; then nothing of the chunk is settled.
+    Those that were sent less than ``patience`` seconds ago are left to their receipts. Raises what the ledger raises
+    when a batch's books are wrong; then nothing of the chunk is settled.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        pin_plans(cursor)
-        cursor.execute(_PICK, {"batch": batch_id, "without": list(without), "chunk": CHUNK})
-        lines = [_Line(*row) for row in cursor.fetchall()]
-        if not lines:
+        picked = _pick(cursor, batch_id, without, patience)
+        if not picked:
             return 0
-        unpin_plans(cursor)  # the ledger's statements are not written for them
-        key = min(line.ids for line in lines)[1 : 1 + len(str(lines[0].batch_id))]  # the first message's id
-        settlement.settle(key=key, settlements=_sum_up(lines), stamp=partial(_stamp, cursor, lines))
-    return sum(line.messages for line in lines)
+        key = min(one.ids for one in picked)[1 : 1 + UUID_LENGTH]  # the first message's id
+        settle_lines(key, [one.line for one in picked], partial(_stamp, cursor, picked))
+    return sum(one.line.messages for one in picked)
 
 
-def settle_waiting(limit: int) -> int:
-    """Settle what waits, up to about ``limit`` messages; returns how many.
+def settle_waiting(limit: int, *, patience: float = 0) -> int:
+    """Settle what waits, up to about ``limit`` messages, but for what was sent less than ``patience`` seconds ago.
 
-    A batch whose books are wrong is left out, loudly, so that it does not keep all others from being settled; it is
-    tried again next time.
+    Returns how many. A batch whose books are wrong is left out, loudly, so that it does not keep all others from being
+    settled; it is tried again next time.
     """
     total, broken = 0, list[UUID]()
     while total < limit:
         try:
-            count = settle_chunk(without=tuple(broken))
-        except (Error, ValueError, BillingError):
-            culprit = _find_broken(tuple(broken))
+            count = settle_chunk(without=tuple(broken), patience=patience)
+        except BROKEN_BOOKS:
+            culprit = _find_broken(tuple(broken), patience)
             if culprit is None:
                 raise
             broken.append(culprit)
@@ -95,21 +123,33 @@ def settle_waiting(limit: int) -> int:
     return total
 
 
-def _find_broken(known: tuple[UUID, ...]) -> UUID | None:
+def _pick(cursor: CursorWrapper, batch_id: UUID | None, without: Sequence[UUID], patience: float) -> list[_Picked]:
+    values = {"batch": batch_id, "without": list(without), "patience": patience}
+    picked, room = list[_Picked](), CHUNK
+    for query in _PICKS:
+        if room > 0:
+            pin_plans(cursor)
+            cursor.execute(query, {**values, "chunk": room})
+            picked += [_Picked(ids, Line(*row)) for ids, *row in cursor.fetchall()]
+            room = CHUNK - sum(one.line.messages for one in picked)
+    unpin_plans(cursor)  # the ledger's statements are not written for them
+    return picked
+
+
+def _find_broken(known: tuple[UUID, ...], patience: float) -> UUID | None:
     """The first batch that cannot be settled by itself; those before it are settled on the way."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PICK, {"batch": None, "without": list(known), "chunk": CHUNK})
-        batches = sorted({row[0] for row in cursor.fetchall()})
+    with transaction.atomic(), connection.cursor() as cursor:
+        batches = sorted({one.line.batch_id for one in _pick(cursor, None, known, patience)})
     for batch_id in batches:
         try:
-            settle_chunk(batch_id=batch_id)
-        except (Error, ValueError, BillingError) as error:
+            settle_chunk(batch_id=batch_id, patience=patience)
+        except BROKEN_BOOKS as error:
             log.exception("settle.broken_batch", batch=str(batch_id), detail=str(error))
             return batch_id
     return None
 
 
-def _sum_up(lines: list[_Line]) -> list[Settlement]:
+def _sum_up(lines: Sequence[Line]) -> list[Settlement]:
     """One settlement per batch, with what every account above the payer earns on the captured parts."""
     quotes = Quote.objects.in_bulk({line.quote_id for line in lines})
     batches = Batch.objects.filter(pk__in={line.batch_id for line in lines}).values_list("pk", "payer", "code")
@@ -136,13 +176,14 @@ def _margins(quote: Quote) -> list[tuple[int, Decimal]]:
     return [(owner, below - own) for (owner, own), (_, below) in pairwise(chain) if below != own]
 
 
-def _stamp(cursor: CursorWrapper, lines: list[_Line], settled: dict[UUID, Settled]) -> None:
+def _stamp(cursor: CursorWrapper, picked: list[_Picked], settled: dict[UUID, Settled]) -> None:
     """Write to the chunk's messages that they are settled, and by which ledger transaction."""
+    lines = [one.line for one in picked]
     made = [settled[line.batch_id] for line in lines]
     pin_plans(cursor)
     join_by_hash(cursor)
     cursor.execute(_STAMP, {
-        "ids": "{" + ",".join(line.ids[1:-1] for line in lines) + "}",
+        "ids": "{" + ",".join(one.ids[1:-1] for one in picked) + "}",
         "batches": [line.batch_id for line in lines],
         "directions": [line.was_sent for line in lines],
         "settlements": [

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.db import connection, transaction
+from django.utils import timezone
 
 from messaging.connectors import statements
 from messaging.models import Message, Receipt, Route
@@ -78,10 +79,12 @@ def test_claiming_and_recording(full_queue: Route):
 
 @pytest.mark.forges_books
 def test_settling(full_queue: Route):
-    set_state("sent")
-    plan = explain(settling._PICK, {"batch": None, "without": [], "chunk": 100})
-    assert re.search(r"messaging_message_\d+_id_idx", plan), plan
-    assert rows_removed(plan) < FEW, plan
+    Message.objects.update(sent_at=timezone.now())
+    for state, query, index in zip(("delivered", "sent"), settling._PICKS, ("id_idx", "sent_at_idx"), strict=True):
+        set_state(state)
+        plan = explain(query, {"batch": None, "without": [], "patience": 0, "chunk": 100})
+        assert re.search(rf"messaging_message_\d+_{index}", plan), plan
+        assert rows_removed(plan) < FEW, plan
     ids = list(Message.objects.values_list("pk", flat=True)[:500])
     batches = list(Message.objects.values_list("batch_id", flat=True).distinct())
     values = {"ids": ids, "batches": batches, "directions": [True], "settlements": [1]}
@@ -89,6 +92,7 @@ def test_settling(full_queue: Route):
     assert rows_removed(plan) < COUNT, plan
 
 
+@pytest.mark.forges_books
 def test_receipts(full_queue: Route):
     set_state("sent")
     plan = explain(receipts._PICK, [100])
@@ -105,7 +109,7 @@ def test_receipts(full_queue: Route):
     assert rows_removed(explain(receipts._LOCK, [ids])) < FEW
     values = {
         "ids": ids, "states": ["delivered"] * 500, "codes": [""] * 500, "reasons": [""] * 500,
-        "carrier_ids": ["x"] * 500,
+        "carrier_ids": ["x"] * 500, "settles": [True] * 500, "settlements": [1] * 500,
     }  # fmt: skip
     plan = explain(receipts._APPLY, values, hash_joins=True)
     assert rows_removed(plan) < COUNT, plan
