@@ -1,7 +1,8 @@
 """Telephone numbers: what a person pasted becomes E.164, or a reason in plain words."""
 
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,6 +12,7 @@ from phonenumbers import PhoneMetadata, PhoneNumberType
 from accounts.countries import country_name
 
 MAX_DIGITS = 15  # of a number in international form (ITU-T E.164)
+FEW_GROUPS = 6  # that are first looked at as one number: a line with one number in groups of digits
 WHOLE_NUMBER = 8  # digits from which a group separated by spaces can be a number by itself
 
 _SEPARATORS = re.compile(r"[,;|\t\r\n\v\f\x85\u2028\u2029]+")
@@ -48,15 +50,18 @@ def split_recipients(text: str, region: str) -> list[str]:
 
 
 def _split_spaces(chunk: str, region: str) -> Iterator[str]:
-    groups = chunk.split()
+    groups = deque(chunk.split())
     while groups:
-        size = _mobile_run(groups, region) or _likely_run(groups)
-        yield " ".join(groups[:size])
-        del groups[:size]
+        # One group is one number, whatever it is: what most pastes consist of needs no look at the numbering plans.
+        size = 1 if len(groups) == 1 else _mobile_run(groups, region) or _likely_run(groups)
+        yield " ".join(groups.popleft() for _ in range(size))
 
 
-def _mobile_run(groups: list[str], region: str) -> int:
+def _mobile_run(groups: Collection[str], region: str) -> int:
     """How many of the first groups make the longest mobile number; 0 when none do."""
+    whole = _PUNCTUATION.sub("", "".join(groups)) if len(groups) <= FEW_GROUPS else ""
+    if whole and "+" not in whole[1:] and _is_mobile(whole, region):
+        return len(groups)
     compact, longest = "", 0
     for size, group in enumerate(groups, 1):
         if size > 1 and group.startswith(("+", "(+")):
@@ -64,12 +69,16 @@ def _mobile_run(groups: list[str], region: str) -> int:
         compact += _PUNCTUATION.sub("", group)
         if len(compact) > MAX_DIGITS + len("00"):
             break
-        if _read_fast(compact, region) or (compact[:1] not in "+0" and _read_fast(f"+{compact}", region)):
+        if _is_mobile(compact, region):
             longest = size
     return longest
 
 
-def _likely_run(groups: list[str]) -> int:
+def _is_mobile(compact: str, region: str) -> bool:
+    return bool(_read_fast(compact, region) or (compact[:1] not in "+0" and _read_fast(f"+{compact}", region)))
+
+
+def _likely_run(groups: Collection[str]) -> int:
     """How many of the first groups look like one number, though not like a mobile."""
     digits = 0
     for size, group in enumerate(groups):
@@ -124,10 +133,10 @@ def _read_fast(compact: str, region: str) -> str | None:
         return None
     if compact[0] == "+" or compact[:2] == "00":
         digits = digits if compact[0] == "+" else digits[2:]
-        code = _country_code(digits)
+        code = _country_code(digits[:3])
         national = digits[len(str(code)) :]
     else:
-        code = phonenumbers.country_code_for_region(region)
+        code = _code_of(region)
         trunk = _trunk_prefix(region)
         if not trunk or not digits.startswith(trunk):
             return None
@@ -140,7 +149,14 @@ def _read_fast(compact: str, region: str) -> str | None:
     return None
 
 
+@cache
+def _code_of(region: str) -> int:
+    return phonenumbers.country_code_for_region(region)
+
+
+@cache
 def _country_code(digits: str) -> int:
+    """The country code that a number begins with, by its first three digits; 0 when it begins with none."""
     for length in (1, 2, 3):
         if digits[:length].isdigit() and int(digits[:length]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
             return int(digits[:length])
