@@ -94,3 +94,17 @@ class NotCancellable(SendingError):
 
 class NotReschedulable(SendingError):
     """The batch has begun, or never waited for a time."""
+
+
+class NotPreparing(SendingError):
+    """The batch was cancelled while its recipients were prepared."""
+
+
+class ListGone(SendingError):
+    """A list was deleted after it had been chosen."""
+
+    field = "lists"
+
+
+class GaveUp(SendingError):
+    """Workers died or failed over the same preparation again and again."""

@@ -10,7 +10,6 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import Account
-from accounts.phones import split_recipients
 from billing.days import DayField
 from billing.statements import Period
 from contacts import merge
@@ -19,9 +18,14 @@ from contacts.selectors import field_names, lists_of
 from messaging.exceptions import SendingError
 from messaging.models import Message
 from messaging.periods import DEFAULT_DAYS, LONGEST_DAYS, last_days
+from messaging.preparation_models import TYPED
 from messaging.schedule_forms import ScheduleForm
 from messaging.selectors import GROUPS, Sight
-from messaging.services.planning import Sending, check_sender, check_text
+from messaging.services.planning import Sending, check_sender, check_text, typed_sending
+from messaging.services.preparing import LARGE, Confirmed, Typed
+
+# Characters that a pasted number takes, with what separates it from the next, at least.
+SHORTEST_ENTRY = 11
 
 
 class SendForm(ScheduleForm):
@@ -93,30 +97,48 @@ class SendForm(ScheduleForm):
 
     def sending(self) -> Sending:
         """What plan_batch and accept_batch take of it, after ``is_valid``; the recipients as typed, one by one."""
-        typed = self.cleaned_data["recipients"]
-        return {
-            "sender": self.cleaned_data["sender"],
-            "text": self.cleaned_data["text"],
-            "recipients": split_recipients(typed, self.account.country),
-            "lists": list(self.cleaned_data["lists"]),
-            "merges": True,
-        }
+        values = self.cleaned_data
+        return typed_sending(
+            self.account, sender=values["sender"], text=values["text"], recipients=values["recipients"],
+            lists=list(values["lists"]),
+        )  # fmt: skip
 
-    def refuse(self, error: SendingError) -> None:
+    @property
+    def is_large(self) -> bool:
+        """After ``is_valid``: whether these may be so many recipients that somebody would wait for them."""
+        members = sum(one.size for one in self.cleaned_data["lists"])
+        return bool(members + len(self.cleaned_data["recipients"]) // SHORTEST_ENTRY > LARGE)
+
+    def typed(self) -> Typed:
+        """Everything as it was typed."""
+        data: Any = self.data  # a QueryDict
+        return Typed(data["recipients"], data.getlist("lists"), {name: data[name] for name in TYPED if name in data})
+
+    def confirmed(self, expected_price: Decimal | None) -> Confirmed:
+        """After ``is_valid``: what is sent when a person confirmed the preview, which named ``expected_price``."""
+        values = self.cleaned_data
+        return Confirmed(values["sender"], values["text"], expected_price, **self.times())
+
+    def refuse(self, error: SendingError, field: str = "") -> None:
         """Show why sending was refused at the field that it is about."""
-        self.add_error(error.field or None, str(error))
+        self.add_error(field or error.field or None, str(error))
 
 
-class ConfirmationForm(forms.Form):
-    """What the preview adds: a key that makes the sending happen once, and the price that was shown."""
+class PriceForm(forms.Form):
+    """The price that the preview showed."""
 
-    key = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
     # Absent where the account sees no money: its preview named no price.
     price = forms.DecimalField(required=False, max_digits=18, decimal_places=6, widget=forms.HiddenInput)
 
     def expected_price(self) -> Decimal | None:
         """The price shown, after ``is_valid``."""
         return self.cleaned_data["price"]
+
+
+class ConfirmationForm(PriceForm):
+    """What a preview adds to the form that it carries: the price, and a key that makes the sending happen once."""
+
+    key = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
 
 
 def _day_input() -> forms.DateInput:

@@ -18,7 +18,7 @@ from billing.selectors import terms_of
 from billing.statements import Period
 from contacts.merge import has_fields
 from messaging.keyset import Cursor, Page, find_keys
-from messaging.models import Batch, Exclusion, Message, time_of
+from messaging.models import Batch, Exclusion, Message, Preparation, time_of
 from messaging.periods import uuid_bounds, uuid_floor
 
 State = Message.State
@@ -119,6 +119,17 @@ def get_message_for(viewer: Account, key: UUID) -> Message:
     if found is None:
         raise Http404("No such message.")
     return found
+
+
+def find_preparation(account: Account, code: str) -> Preparation | None:
+    """A large sending of the account itself that was not accepted yet, without its recipients until they are needed."""
+    found = Preparation.objects.filter(account=account, code=code).defer("recipients")
+    return found.select_related("account", "batch").first()
+
+
+def preparation_of(batch: Batch) -> Preparation | None:
+    """What was typed for a batch that is being prepared, was refused, or was cancelled before it was accepted."""
+    return Preparation.objects.filter(batch=batch).defer("recipients", "preview").first()
 
 
 # --- Lists -------------------------------------------------------------------------------------------------------
@@ -247,8 +258,8 @@ class Progress:
     def refresh_seconds(self) -> int:
         """How often the page asks again; 0 = it need not. Receipts that stay away are asked for less and less."""
         if self.batch.state == Batch.State.PREPARING:
-            return 2
-        if self.batch.state == Batch.State.REFUSED or (self.total and self.done == self.total):
+            return 1
+        if self.batch.state == Batch.State.REFUSED or self.done == self.total:
             return 0
         if self.groups["waiting"] or self.groups["sending"]:
             return 2

@@ -1,4 +1,5 @@
 from celery import shared_task
+from django.utils import timezone
 
 from billing.models import LedgerCheck
 from messaging.services import (
@@ -10,6 +11,7 @@ from messaging.services import (
     inbound_calls,
     ledger_checks,
     partitions,
+    preparing,
     receipts,
     route_health,
     scheduling,
@@ -23,6 +25,7 @@ from messaging.wakeups import (
     DUE,
     FAILOVER,
     INBOUND,
+    PREPARE,
     RECEIPTS,
     SETTLE,
     taken,
@@ -32,6 +35,20 @@ from messaging.wakeups import (
 # After this many in one go a task gives its place to others and comes back.
 AT_ONCE = 20_000
 ACTIONS_AT_ONCE = 2_000
+
+
+@shared_task(name=PREPARE)
+def accept_prepared() -> None:
+    """Check or accept one large sending; others of this queue come between it and the next."""
+    taken(PREPARE)
+    if preparing.prepare_next():
+        wake(PREPARE)
+
+
+@shared_task(name="messaging.tasks.forget_preparations")
+def forget_preparations() -> None:
+    """Every hour: forget what was typed long ago and never accepted."""
+    preparing.forget_old(timezone.now())
 
 
 @shared_task(name=DISPATCH_ALL)

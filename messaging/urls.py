@@ -2,12 +2,14 @@
 
 from django.urls import path, re_path
 
-from messaging.views import batches, carrier, inbox, messages, movements, reports, send
+from messaging.views import batches, carrier, inbox, messages, movements, preparing, reports, send
 
 app_name = "messaging"
 
 urlpatterns = [
     path("send/", send.send, name="send"),
+    path("send/<slug:code>/", preparing.preparation, name="preparation"),
+    path("send/<slug:code>/progress/", preparing.preparation_progress, name="preparation-progress"),
     path("batches/", batches.batch_list, name="batch-list"),
     path("batches/<slug:code>/", batches.batch_detail, name="batch-detail"),
     path("batches/<slug:code>/left-out.csv", batches.batch_left_out, name="batch-left-out"),

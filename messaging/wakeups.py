@@ -15,6 +15,7 @@ log = structlog.get_logger(__name__)
 DISPATCH = "messaging.tasks.dispatch_route"
 DISPATCH_ALL = "messaging.tasks.dispatch_tick"
 DUE = "messaging.tasks.dispatch_due"
+PREPARE = "messaging.tasks.accept_prepared"
 FAILOVER = "messaging.tasks.dispatch_failover"
 SETTLE = "messaging.tasks.settle_messages"
 RECEIPTS = "messaging.tasks.apply_receipts"

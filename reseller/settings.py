@@ -198,6 +198,8 @@ CELERY_BEAT_SCHEDULE = {
     "recharges": {"task": "billing.tasks.sweep_recharges", "schedule": 60, "options": {"expire_seconds": 60}},
     # The sweeps behind every message: what no hint told a worker is found by these. A late one is worth nothing.
     "dispatch": {"task": "messaging.tasks.dispatch_tick", "schedule": 1, "options": {"expire_seconds": 1}},
+    "prepare": {"task": "messaging.tasks.accept_prepared", "schedule": 2, "options": {"expire_seconds": 2}},
+    "forget-preparations": {"task": "messaging.tasks.forget_preparations", "schedule": 60 * 60},
     "due": {"task": "messaging.tasks.dispatch_due", "schedule": 1, "options": {"expire_seconds": 1}},
     "sample-routes": {"task": "messaging.tasks.sample_routes", "schedule": 60, "options": {"expire_seconds": 50}},
     "failover": {"task": "messaging.tasks.dispatch_failover", "schedule": 2, "options": {"expire_seconds": 2}},
@@ -368,9 +370,10 @@ LOCAL_WEBHOOKS = env.bool("LOCAL_WEBHOOKS", DEVELOPMENT)
 PRIVATE_CARRIERS = env.bool("PRIVATE_CARRIERS", DEVELOPMENT)
 # The domain whose mail will reach conversations; forwarded messages then name an address in it to answer to.
 REPLY_MAIL_DOMAIN = env.str("REPLY_MAIL_DOMAIN", "")
-MAX_WEB_RECIPIENTS = 10_000
+# The most recipients of one batch from SEND SMS; for each, the worker that accepts it needs about a kilobyte.
+MAX_WEB_RECIPIENTS = env.int("MAX_WEB_RECIPIENTS", 200_000)
 # A list far over that limit must still reach the form, which names the limit; beyond this the answer is a bare 400.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024  # bytes
+DATA_UPLOAD_MAX_MEMORY_SIZE = 50 * MAX_WEB_RECIPIENTS  # bytes
 SIMULATOR_HOST = env.str("SIMULATOR_HOST", "127.0.0.1")
 SIMULATOR_PORT = env.int("SIMULATOR_PORT", 2775)
 # Where the simulator's phones can be asked (on this machine); 0 = nowhere, and then there is no handset page.

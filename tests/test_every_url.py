@@ -22,7 +22,7 @@ from contacts.models import Contact, ContactList, OptOut
 from contacts.services.lists import add_to_list
 from contacts.services.opt_outs import opt_out
 from keywords.models import KeywordTerms
-from messaging.models import Batch, Message
+from messaging.models import Batch, Message, Preparation
 from tests.billing.services import lease_number, make_number
 from tests.cast import PASSWORD, LogIn, Member
 from tests.keywords.scene import put_keyword
@@ -106,6 +106,8 @@ GET = {
     "contacts:opt-out-add": PRIVATE,
     "contacts:opt-in": ONLY_CLIENT,
     "messaging:send": PRIVATE,
+    "messaging:preparation": ONLY_CLIENT,
+    "messaging:preparation-progress": (LOGIN, WHOLE, 404, 404, ADMIN),
     "messaging:batch-list": PRIVATE,
     "messaging:batch-detail": OF_CLIENT,
     "messaging:batch-left-out": OF_CLIENT,
@@ -181,6 +183,8 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     arguments["billing:card-remove"] = {"code": "NOSUCHCARD"}
     arguments |= contacts_arguments(client_member) | numbers_arguments(reseller, client_member)
     arguments |= keywords_arguments(client_member)
+    prepared = Preparation.objects.create(account=client_member.account, created_by=client_member.user)
+    arguments |= {f"messaging:preparation{of}": {"code": prepared.code} for of in ("", "-progress")}
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
     chat = {"code": make_conversation(client_member).code}
     arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
@@ -233,7 +237,7 @@ def read(answer) -> int | str:
         return answer.status_code
     target = answer["Location"].split("?")[0]
     names = {reverse("account_login"): LOGIN, reverse("admin:index"): ADMIN, reverse("dashboard"): HOME}
-    whole = re.fullmatch(r"/(batches|billing/topups)/\w+/|/inbox/(\w+/)?", target)
+    whole = re.fullmatch(r"/(batches|send|billing/topups)/\w+/|/inbox/(\w+/)?", target)
     return WHOLE if whole else names.get(target, target)
 
 
@@ -281,6 +285,7 @@ REFUSED_POSTS = {
     "keywords:secret": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "keywords:end": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},
+    "messaging:preparation": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-reply": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-read": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-assign": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},

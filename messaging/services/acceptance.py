@@ -1,5 +1,6 @@
 """Accepting a batch: everything that was promised is written, and its money held, in one transaction, or nothing is."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,7 +8,6 @@ from decimal import Decimal
 from functools import partial
 from itertools import groupby
 from typing import Unpack
-from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -18,14 +18,24 @@ from billing.exceptions import BillingError, InsufficientFunds, SubsidyMissing, 
 from billing.models import Quote
 from billing.services import ledger
 from billing.services.ledger import HoldOrder
-from billing.services.recharges import RECHARGE
+from billing.services.pricing import check_payers
+from billing.services.recharges import RECHARGE, due_among
 from billing.wording import money_text
 from contacts.services.opt_outs import hold_still
-from messaging.exceptions import NotEnoughMoney, NothingToSend, PriceChanged, SendingError, SendingNotAllowed
+from messaging.exceptions import (
+    NotEnoughMoney,
+    NothingToSend,
+    NotPreparing,
+    PriceChanged,
+    SendingError,
+    SendingNotAllowed,
+)
 from messaging.models import Batch, Message, MessageClass, SendingTerms
 from messaging.services.batch_plan import Plan
+from messaging.services.batch_rows import write_batches
 from messaging.services.conditions import kept_conditions
 from messaging.services.planning import Planner, Sending, plan_batch
+from messaging.services.rollups import note_accepted
 from messaging.services.scheduling import Schedule, make_schedule
 from messaging.wakeups import DISPATCH, wake
 
@@ -82,9 +92,28 @@ def accept_batch(
         return earlier
 
 
+@transaction.atomic
+def accept_prepared(
+    *, batch: Batch, planner: Planner, expected_price: Decimal | None, **sending: Unpack[Sending]
+) -> Batch:
+    """Accept a batch that is being prepared, as accept_batch accepts a new one; its schedule is its own.
+
+    ``planner`` is of the batch's account and may have read the numbers ahead. Raises what accept_batch raises, and
+    NotPreparing when the batch was cancelled meanwhile.
+    """
+    hold_still(batch.account)
+    plan = planner.plan(**sending)
+    _check_plan(plan, expected_price)
+    schedule = Schedule(batch.send_at, batch.valid_until)
+    order = _Order(
+        plan, batch.created_by, batch.door, batch.message_class, batch.idempotency_key, schedule, prepared=batch
+    )
+    return _pay_and_write(order)
+
+
 @dataclass(frozen=True)
 class _Order:
-    """A plan that is to become a batch."""
+    """A plan that is to become a batch: a new one, or the one that was ``prepared`` for it."""
 
     plan: Plan
     actor: User | None
@@ -92,6 +121,7 @@ class _Order:
     message_class: int
     idempotency_key: str
     schedule: Schedule = field(default_factory=make_schedule)
+    prepared: Batch | None = None
 
 
 def _pay_and_write(order: _Order) -> Batch:
@@ -252,9 +282,11 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
     """Write these batches and hold their prices, all or nothing; in the order of their accounts and keys."""
     # First of all: a second request with the same key waits here until this one has ended.
     now = timezone.now()
-    batches = Batch.objects.bulk_create(
-        _batch_of(order, identifier, now) for order, identifier in zip(orders, _new_ids(len(orders)), strict=True)
-    )
+    if (prepared := orders[0].prepared) is not None:  # which comes alone
+        batches = [_fill(prepared, orders[0], now)]
+    else:
+        batches = [_batch_of(order, now) for order in orders]
+        write_batches(batches)
     written = list(zip(batches, [order.plan for order in orders], strict=True))
     quotes = _save_quotes([order.plan for order in orders])
     _copy_messages(written, quotes)
@@ -268,32 +300,47 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
         )
         for one, plan in written
     ])  # fmt: skip
-    for prices in {id(plan.prices): plan.prices for _, plan in written}.values():
-        prices.check_payer()
-        if prices.payer_terms.pays_by_card:
-            transaction.on_commit(partial(wake, RECHARGE, prices.payer.pk))
-    for route_id in sorted({recipient.route_id for _, plan in written for recipient in plan.recipients}):
-        transaction.on_commit(partial(wake, DISPATCH, route_id))
+    price_lists = {id(plan.prices): plan.prices for _, plan in written}.values()
+    check_payers(price_lists)
+    payers = {prices.payer.pk for prices in price_lists if prices.payer_terms.pays_by_card}
+    routes = {recipient.route_id for _, plan in written for recipient in plan.recipients}
+    transaction.on_commit(partial(_wake_workers, payers, routes), robust=True)
     return batches
 
 
-def _new_ids(count: int) -> list[UUID]:
-    """The database's own, which lie before those of the messages; bulk_create does not bring them back."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT uuidv7() FROM generate_series(1, %s)", [count])
-        return [row[0] for row in cursor.fetchall()]
+def _wake_workers(payers: set[int], routes: set[int]) -> None:
+    """Hint at the new messages, and at the ``payers`` whose card is to be charged by now."""
+    for route_id in sorted(routes):
+        wake(DISPATCH, route_id)
+    for payer_id in due_among(payers) if payers else ():
+        wake(RECHARGE, payer_id)
 
 
-def _batch_of(order: _Order, identifier: UUID, now: datetime) -> Batch:
+def _batch_of(order: _Order, now: datetime) -> Batch:
     plan = order.plan
     return Batch(
-        id=identifier,
         account=plan.account, payer=plan.payer, created_by=order.actor, door=order.door, state=Batch.State.ACCEPTED,
         sender=plan.sender, text=plan.text, encoding=plan.encoding, message_class=order.message_class,
         idempotency_key=order.idempotency_key, message_count=plan.message_count, excluded_count=len(plan.exclusions),
         part_count=plan.part_count, currency=plan.currency, price=plan.total, created_at=now, accepted_at=now,
         send_at=order.schedule.send_at, valid_until=order.schedule.valid_until,
     )  # fmt: skip
+
+
+_FILLED = (
+    "payer", "state", "sender", "text", "encoding", "message_count", "excluded_count", "part_count", "currency",
+    "price", "accepted_at",
+)  # fmt: skip
+
+
+def _fill(prepared: Batch, order: _Order, now: datetime) -> Batch:
+    """Make the batch that was prepared the order's. Raises NotPreparing when it is not being prepared any more."""
+    batch = _batch_of(order, now)
+    batch.pk, batch.code, batch.created_at = prepared.pk, prepared.code, prepared.created_at
+    waiting = Batch.objects.filter(pk=batch.pk, state=Batch.State.PREPARING)
+    if waiting.update(**{name: getattr(batch, name) for name in _FILLED}) != 1:
+        raise NotPreparing("The batch was cancelled before it was accepted.")
+    return batch
 
 
 _Quotes = dict[tuple[int, str], Quote]  # (who sends, prefix) -> the stored price
@@ -313,6 +360,7 @@ def _save_quotes(plans: list[Plan]) -> _Quotes:
 def _copy_messages(batches: list[tuple[Batch, Plan]], quotes: _Quotes) -> None:
     """Write all messages with COPY; ids are made by the database, in the order of the recipients."""
     priced: dict[tuple[int, str, int], tuple[int, Decimal, Decimal | None]] = {}
+    counts = Counter[tuple[int, int]]()
     senders = {batch.account_id for batch, _ in batches}
     priorities = dict(SendingTerms.objects.filter(account__in=senders).values_list("account_id", "priority"))
     with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
@@ -326,10 +374,12 @@ def _copy_messages(batches: list[tuple[Batch, Plan]], quotes: _Quotes) -> None:
                 if (sender, prefix, parts) not in priced:
                     priced[sender, prefix, parts] = _price_of(quotes[sender, prefix], parts)
                 quote_id, price, display = priced[sender, prefix, parts]
+                counts[sender, quote_id] += 1
                 copy.write_row((
                     *before, recipient.route_id, quote_id, recipient.number, batch.sender, parts, price, display,
                     recipient.text, recipient.cost, *after,
                 ))  # fmt: skip
+    note_accepted([batch.pk for batch, _ in batches], counts)
 
 
 def _price_of(quote: Quote, parts: int) -> tuple[int, Decimal, Decimal | None]:

@@ -11,18 +11,23 @@ from accounts.models import User
 from accounts.services import audit
 from messaging.exceptions import NotCancellable
 from messaging.models import Batch, Message
+from messaging.services.rollups import CHANGED, NOTE
 from messaging.wakeups import SETTLE, wake
 
 # Rows that a dispatcher or connector has in hand at this moment are passed over: waiting for them while holding others
 # is how deadlocks begin. The next round finds them in whatever state they are left.
 # A batch's messages are younger than itself, so months before it need not be searched.
-_CANCEL = """
+_CANCEL = f"""
     WITH picked AS MATERIALIZED (
         SELECT id FROM messaging_message WHERE batch_id = %(batch)s AND id >= %(batch)s AND state = ANY(%(states)s)
-        FOR UPDATE SKIP LOCKED)
-    UPDATE messaging_message m SET state = 'cancelled', done_at = now(), reason = %(reason)s
-    FROM picked WHERE m.id = picked.id
-"""
+        FOR UPDATE SKIP LOCKED),
+    changed AS (
+        UPDATE messaging_message m SET state = 'cancelled', done_at = now(), reason = %(reason)s
+        FROM picked WHERE m.id = picked.id
+        {CHANGED}),
+    noted AS ({NOTE})
+    SELECT count(*) FROM changed
+"""  # noqa: S608 (no values of others in it)
 _WAITS = """
     SELECT EXISTS (
         SELECT FROM messaging_message WHERE batch_id = %(batch)s AND id >= %(batch)s AND state = ANY(%(states)s))
@@ -56,11 +61,24 @@ def cancel_batch(*, batch: Batch, actor: User | None) -> int:
 
 
 @transaction.atomic
+def cancel_preparing(*, batch: Batch, actor: User | None) -> bool:
+    """Cancel a batch whose recipients are being prepared: it holds no money and has no message yet.
+
+    False when it is not being prepared any more. The worker that prepares it finds out and stops.
+    """
+    waiting = Batch.objects.filter(pk=batch.pk, state=Batch.State.PREPARING)
+    if not waiting.update(state=Batch.State.CANCELLED, cancelled_at=timezone.now()):
+        return False
+    audit.record(account=batch.account, actor=actor, action="batch.cancelled", subject=batch.code, messages=0)
+    return True
+
+
+@transaction.atomic
 def _cancel_round(batch: Batch, values: dict[str, Any], actor: User | None) -> int:
     batch = Batch.objects.select_for_update().select_related("account").get(pk=batch.pk)
     with connection.cursor() as cursor:
         cursor.execute(_CANCEL, values)
-        count: int = cursor.rowcount
+        count = int(cursor.fetchone()[0])
     if count:
         batch.state, batch.cancelled_at = Batch.State.CANCELLED, timezone.now()
         batch.save(update_fields=["state", "cancelled_at"])

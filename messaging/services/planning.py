@@ -1,7 +1,7 @@
 """What sending a text would do and cost, without doing it: the preview and the first half of accepting a batch."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict, Unpack
 
@@ -41,8 +41,10 @@ __all__ = [
     "check_text",
     "plan_batch",
     "split_recipients",
+    "typed_sending",
 ]
 
+CHUNK = 5_000  # recipients that are looked at together
 MAX_NAME = 11  # characters of an alphanumeric sender (3GPP TS 23.040, 9.1.2.5)
 
 _NUMBER_LIKE = re.compile(r"[+\d\s().\-/]+")
@@ -69,11 +71,30 @@ def plan_batch(*, account: Account, **sending: Unpack[Sending]) -> Plan:
     return Planner(account).plan(**sending)
 
 
-class Planner:
-    """Plans batches of one account at one moment: what they share is looked up once."""
+def typed_sending(
+    account: Account, *, sender: str, text: str, recipients: str, lists: Collection[ContactList]
+) -> Sending:
+    """What a person typed into SEND SMS, as plan_batch takes it."""
+    return {
+        "sender": sender,
+        "text": text,
+        "recipients": split_recipients(recipients, account.country),
+        "lists": lists,
+        "merges": True,
+    }
 
-    def __init__(self, account: Account, conditions: Conditions | None = None) -> None:
+
+class Planner:
+    """Plans batches of one account at one moment: what they share is looked up once.
+
+    ``report`` is told of every CHUNK of recipients that read_ahead or plan has come through: how many, and of how many.
+    """
+
+    def __init__(
+        self, account: Account, conditions: Conditions | None = None, report: Callable[[int, int], None] | None = None
+    ) -> None:
         self._account = account
+        self._report = report
         self._conditions = conditions or Conditions(account)
         self._numbers: dict[str, str | NotMobile] = {}
         self._opted_out: dict[str, bool] = {}
@@ -82,6 +103,25 @@ class Planner:
         """Read numbers as typed and look all their opt-outs up at once, ahead of the plans that have them."""
         numbers = {number for value in recipients if isinstance(number := self._read(value), str)}
         self._are_opted_out(numbers)
+
+    def read_ahead(
+        self, recipients: list[str], lists: Collection[ContactList] = (), *, limit: int | None = None
+    ) -> None:
+        """Read the numbers of a plan ahead of it, so that it locks opt-outs and prices for a shorter time.
+
+        What a number is does not depend on the moment; all else does, and is left to ``plan``. Raises what it raises
+        for too many recipients, or none.
+        """
+        values = _gather(self._account, recipients, lists, limit)
+        for chunk in self._chunks(values):
+            for value in chunk:
+                self._read(value)
+
+    def _chunks(self, values: list[str]) -> Iterator[list[str]]:
+        for start in range(0, len(values), CHUNK):
+            yield values[start : start + CHUNK]
+            if self._report:
+                self._report(min(start + CHUNK, len(values)), len(values))
 
     def plan(
         self,
@@ -106,16 +146,17 @@ class Planner:
         TooManyRecipients, SendingNotAllowed, TrialExpired.
         """
         account = self._account
-        values = _gather(account, recipients, lists, settings.MAX_WEB_RECIPIENTS if limit is None else limit)
+        values = _gather(account, recipients, lists, limit)
         self._check_active()
         sender, text = check_sender(sender, account.country), check_text(text, merges=merges)
         prices = self._conditions.prices
         check_trial(account, prices)
         texts = Texts(account, text, merges=merges)
         sorter = _Sorter(prices, self._conditions.routes, texts)
-        read = [(value, self._read(value)) for value in values]
-        numbers = [number for _, number in read if isinstance(number, str)]
-        sorter.sort(read, set() if confirms_opt_out else self._are_opted_out(numbers))
+        for chunk in self._chunks(values):
+            read = [(value, self._read(value)) for value in chunk]
+            numbers = [number for _, number in read if isinstance(number, str)]
+            sorter.sort(read, set() if confirms_opt_out else self._are_opted_out(numbers))
         example = (sorter.recipients[0].text if sorter.recipients else None) or text
         segments = segment(example)
         return Plan(
@@ -142,8 +183,9 @@ class Planner:
             check_active(self._account)
 
 
-def _gather(account: Account, recipients: list[str], lists: Collection[ContactList], limit: int) -> list[str]:
+def _gather(account: Account, recipients: list[str], lists: Collection[ContactList], limit: int | None) -> list[str]:
     """The members of the lists, each once, and then what was typed."""
+    limit = settings.MAX_WEB_RECIPIENTS if limit is None else limit
     members = numbers_on(account, lists, limit + 1)
     if lists and len(members) + len(recipients) > limit:
         raise TooManyRecipients(
@@ -209,11 +251,12 @@ class _Sorter:
         self._prices = prices
         self._routes = routes
         self._texts = texts
+        self._seen: set[str] = set()
 
     def sort(self, values: "list[tuple[str, str | NotMobile]]", opted_out: set[str]) -> None:
-        """Sort the values, as typed, each with its number or why it is none."""
+        """Sort the next values, as typed, each with its number or why it is none."""
         self._texts.load([number for _, number in values if isinstance(number, str)])
-        seen: set[str] = set()
+        seen = self._seen
         for value, number in values:
             if isinstance(number, NotMobile):
                 self._exclude(value, _Refusal(Reason.INVALID, number.detail))

@@ -8,8 +8,9 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
+from django_htmx.http import HttpResponseClientRefresh
 
-from accounts.access import MAY_SEND, TenantRequest, tenant_view
+from accounts.access import MAY_BILL, MAY_SEND, TenantRequest, tenant_view
 from billing.sheets import csv_lines
 from messaging import selectors
 from messaging.exceptions import BadSchedule, NotCancellable, NotReschedulable
@@ -17,9 +18,10 @@ from messaging.exports import exclusion_rows
 from messaging.forms import ClientPeriodForm
 from messaging.keyset import read_cursor
 from messaging.models import Batch
+from messaging.preparing_progress import checked
 from messaging.schedule_forms import LATER, WhenForm
 from messaging.selectors import Chosen, Sight
-from messaging.services.cancelling import cancel_batch
+from messaging.services.cancelling import cancel_batch, cancel_preparing
 from messaging.services.rescheduling import reschedule_batch
 from messaging.waiting import why_waiting
 
@@ -62,6 +64,8 @@ def batch_progress(request: TenantRequest, code: str) -> HttpResponse:
     batch = selectors.get_batch_for(request.account, code)
     if not request.htmx:
         return redirect("messaging:batch-detail", code=code)
+    if "preparing" in request.GET and batch.state != Batch.State.PREPARING:
+        return HttpResponseClientRefresh()  # all of the page is another one now
     return render(request, "messaging/_batch_progress.html", _progress_context(request, batch))
 
 
@@ -80,6 +84,21 @@ def _progress_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
         "sight": sight,
         "shows_price": sees_price,
         "may_send": request.membership.role in MAY_SEND,
+    } | _preparing_context(request, batch)
+
+
+def _preparing_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
+    """How far a batch is prepared; where it came to nothing, the way back for those who may send it again."""
+    if batch.accepted_at is not None:
+        return {}
+    found = selectors.preparation_of(batch)
+    if found is None or batch.state == Batch.State.PREPARING:
+        return {"checked": checked(found.pk) if found else None}
+    is_own = batch.account_id == request.account.pk
+    pays = request.membership.role in MAY_BILL and selectors.pays_by_card(request.account)
+    return {
+        "draft": found.code if is_own and request.membership.role in MAY_SEND else "",
+        "offers_credit": found.lacks_money and is_own and pays,
     }
 
 
@@ -102,6 +121,9 @@ def batch_cancel(request: TenantRequest, code: str) -> HttpResponse:
     if request.method == "GET":
         context = {"batch": batch, "progress": selectors.progress_of(batch)}
         return render(request, "messaging/batch_cancel.html", context)
+    if cancel_preparing(batch=batch, actor=request.user):
+        messages.success(request, "Cancelled before it was accepted: nothing was sent, and nothing charged.")
+        return redirect("messaging:batch-detail", code=code)
     try:
         count = cancel_batch(batch=batch, actor=request.user)
     except NotCancellable as error:

@@ -1,4 +1,7 @@
-"""SEND SMS: write, preview, send. Each step is a POST that carries everything typed; nothing is kept in between."""
+"""SEND SMS: write, preview, send. Each step is a POST that carries everything typed; nothing is kept in between.
+
+What goes to many is kept instead, and goes on in messaging/views/preparing.py.
+"""
 
 import uuid
 from typing import Any
@@ -17,9 +20,9 @@ from messaging.exceptions import NotEnoughMoney, SendingError
 from messaging.forms import ConfirmationForm, SendForm
 from messaging.limits import limit_words
 from messaging.models import Batch
-from messaging.preview import Preview
+from messaging.preview import Preview, preview_of
+from messaging.services import preparing
 from messaging.services.acceptance import accept_batch
-from messaging.services.batch_plan import Plan
 from messaging.services.planning import MAX_PARTS, plan_batch
 
 # What each step takes over from the one before, beside the lists.
@@ -32,17 +35,17 @@ def send(request: TenantRequest) -> HttpResponse:
     """The form; ``step`` of a POST is preview, send or edit (back to the form with everything in it)."""
     step = request.POST.get("step", "preview")
     if request.method == "GET" or step == "edit":
-        return _show_form(request, _empty_form(request))
+        return show_form(request, _empty_form(request))
     form = SendForm(request.POST, account=request.account)
     if not form.is_valid():
-        return _show_form(request, form)
+        return show_form(request, form)
     try:
         if step == "send":
             return _send(request, form)
-        return _show_preview(request, form, _plan(request, form))
+        return _preview(request, form)
     except SendingError as error:
         form.refuse(error)
-        return _show_form(request, form, lacks_money=isinstance(error, NotEnoughMoney))
+        return show_form(request, form, lacks_money=isinstance(error, NotEnoughMoney))
 
 
 def _empty_form(request: TenantRequest) -> SendForm:
@@ -51,12 +54,22 @@ def _empty_form(request: TenantRequest) -> SendForm:
     if request.method == "POST":
         initial |= {name: request.POST[name] for name in CARRIED if name in request.POST}
         initial["lists"] = request.POST.getlist("lists")
+    elif "draft" in request.GET:  # what goes to many, to be edited
+        initial |= _draft(request)
     else:  # a list's page, or a contact's, leads here
         initial |= {"lists": request.GET.getlist("list"), "recipients": request.GET.get("to", "")[:20]}
     return SendForm(initial=initial, account=request.account)
 
 
-def _show_form(request: TenantRequest, form: SendForm, *, lacks_money: bool = False) -> HttpResponse:
+def _draft(request: TenantRequest) -> dict[str, Any]:
+    found = selectors.find_preparation(request.account, request.GET["draft"])
+    if found is None:
+        messages.warning(request, "What was typed there is not kept any more: it was sent, or is more than a week old.")
+        return {}
+    return found.typed | {"recipients": found.recipients, "lists": found.lists}
+
+
+def show_form(request: TenantRequest, form: SendForm, *, lacks_money: bool = False) -> HttpResponse:
     context = {
         "form": form,
         "most_recipients": settings.MAX_WEB_RECIPIENTS,
@@ -73,20 +86,22 @@ def _may_add_credit(request: TenantRequest) -> bool:
     return request.membership.role in MAY_BILL and selectors.pays_by_card(request.account)
 
 
-def _plan(request: TenantRequest, form: SendForm) -> Plan:
-    return plan_batch(account=request.account, **form.sending())
+def _preview(request: TenantRequest, form: SendForm) -> HttpResponse:
+    if form.is_large:
+        found = preparing.start_check(account=request.account, actor=request.user, typed=form.typed())
+        return redirect("messaging:preparation", code=found.code)
+    preview = preview_of(plan_batch(account=request.account, **form.sending()))
+    # A new key for each preview: what is sent from this page is sent once, a changed text is another sending.
+    return show_preview(request, form, preview, key=uuid.uuid4().hex)
 
 
-def _show_preview(request: TenantRequest, form: SendForm, plan: Plan) -> HttpResponse:
-    preview = Preview(plan)
-    context = {
+def show_preview(request: TenantRequest, form: SendForm, preview: Preview, **context: Any) -> HttpResponse:
+    """The preview, whose form carries everything with a ``key``, or goes to the ``preparation`` that keeps it."""
+    context |= {
         "form": form,
-        "plan": plan,
         "preview": preview,
         "times": form.times(),
-        # A new key for each preview: what is sent from this page is sent once, a changed text is another sending.
-        "key": uuid.uuid4().hex,
-        "expected_price": f"{plan.total:.6f}",
+        "expected_price": f"{preview.total:.6f}",
         "offers_credit": bool(preview.shortfall) and _may_add_credit(request),
     }
     return render(request, "messaging/send_preview.html", context)
@@ -95,13 +110,19 @@ def _show_preview(request: TenantRequest, form: SendForm, plan: Plan) -> HttpRes
 def _send(request: TenantRequest, form: SendForm) -> HttpResponse:
     confirmation = ConfirmationForm(request.POST)
     if not confirmation.is_valid():
-        return _show_preview(request, form, _plan(request, form))
+        return _preview(request, form)
+    key, price = confirmation.cleaned_data["key"], confirmation.expected_price()
+    if form.is_large:  # by now: its lists have grown since the preview
+        batch = preparing.send_unchecked(
+            account=request.account, actor=request.user, typed=form.typed(), key=key, confirmed=form.confirmed(price)
+        )
+        return redirect("messaging:batch-detail", code=batch.code)
     batch = accept_batch(
         account=request.account,
         door=Batch.Door.WEB,
         actor=request.user,
-        idempotency_key=confirmation.cleaned_data["key"],
-        expected_price=confirmation.expected_price(),
+        idempotency_key=key,
+        expected_price=price,
         **form.times(),
         **form.sending(),
     )

@@ -91,3 +91,34 @@ def test_everything_typed_survives_edit_and_sends_without_script(open_page: Call
     expect(page.get_by_role("heading", name="Batch")).to_be_visible()
     page.get_by_role("link", name="Refresh").click()
     expect(page.get_by_role("heading", name="Batch")).to_be_visible()
+
+
+def test_many_recipients_are_checked_and_sent_while_the_page_tells_how_far_it_is(
+    open_page: Callable[..., Page], assert_accessible: Check
+) -> None:
+    page = open_page()
+    log_in(page, "client")
+    landlines = "\n".join(f"02 9999 {number:04d}" for number in range(3_000))  # which take long to be looked at
+    wait = re.compile(r"/progress/")
+    page.route(wait, lambda route: route.fulfill(status=204))  # nothing new, until the page was looked at
+    write(page, f"{landlines}\n0412 345 678", "To many")
+    page.get_by_role("button", name="PREVIEW").click()
+    expect(page.get_by_role("heading", name="Checking the recipients")).to_be_visible()
+    looks_right_at_both_widths(page, assert_accessible)
+    page.unroute(wait)
+    send = page.get_by_role("button", name="SEND 1 MESSAGE")
+    expect(send).to_be_visible()
+    expect(page.get_by_text("The first 200 of 3,000.")).to_be_visible()
+    page.route(wait, lambda route: route.fulfill(status=204))
+    send.click()
+    expect(page.locator("#batch-state")).to_have_text("Preparing")
+    looks_right_at_both_widths(page, assert_accessible)
+    page.unroute(wait)
+    expect(page.locator("#batch-progress")).to_contain_text("1 of 1 finished")
+    expect(page.get_by_role("heading", name="Left out: 3,000")).to_be_visible()
+
+
+def looks_right_at_both_widths(page: Page, assert_accessible: Check) -> None:
+    for width in (380, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        looks_right(page, assert_accessible)

@@ -228,7 +228,7 @@ def test_a_field_that_no_contact_has_is_refused_with_those_that_there_are(
         " To send braces as they are, put a space after the first."
     ]
     assert answer.context["form"]["text"].value() == "Hi {fist_name}, {city}"
-    assert browser.post("/send/", form_of(team, text="Hi { fist_name}") | {"step": "preview"}).context["plan"]
+    assert browser.post("/send/", form_of(team, text="Hi { fist_name}") | {"step": "preview"}).context["preview"]
 
 
 def test_neither_numbers_nor_a_list_is_said_at_the_recipients(client_member: Member, team: ContactList, log_in: LogIn):

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -165,13 +166,16 @@ def test_what_is_wrong_is_said_at_its_field(
     assert {name: form[name].value() for name in others} == {name: FORM[name] for name in others}
 
 
-def test_ten_thousand_recipients_fit_and_one_more_is_refused_by_the_limit(client_member: Member, log_in: LogIn):
+def test_as_many_recipients_as_the_limit_fit_and_one_more_is_refused(
+    client_member: Member, log_in: LogIn, settings: Any
+):
+    settings.MAX_WEB_RECIPIENTS = 1_000
     browser = log_in(client_member.user)
-    numbers = [f"+614{10_000_000 + number}" for number in range(10_001)]
-    assert "Valid 10,000" in words(preview(browser, recipients="\n".join(numbers[:-1])))
+    numbers = [f"+614{10_000_000 + number}" for number in range(1_001)]
+    assert "Valid 1,000" in words(preview(browser, recipients="\n".join(numbers[:-1])))
 
     form = browser.post("/send/", FORM | {"recipients": "\n".join(numbers)}).context["form"]
-    assert form.errors["recipients"] == ["There are 10,001 recipients; at most 10,000 can be sent to at once."]
+    assert form.errors["recipients"] == ["There are 1,001 recipients; at most 1,000 can be sent to at once."]
 
 
 def test_only_the_first_two_hundred_left_out_are_listed(client_member: Member, log_in: LogIn):
