@@ -16,7 +16,6 @@ from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
 
 log = structlog.get_logger(__name__)
 
@@ -73,20 +72,16 @@ _CAPTURED = """
 """
 
 
-def note_accepted(
-    cursor: CursorWrapper, first: UUID, batches: list[UUID], counts: Mapping[tuple[int, int], int]
-) -> None:
-    """Count messages that this transaction has written for ``batches``, by (account, quote).
-
-    ``first``: a UUIDv7 that this connection made before it made those of the messages, such as the first batch's own.
-    """
+def note_accepted(batches: list[UUID], counts: Mapping[tuple[int, int], int]) -> None:
+    """Count messages that this transaction has written, after their ``batches``, by (account, quote)."""
     values: dict[str, Any] = {
-        "first": first, "batches": batches, "accounts": [account for account, _ in counts],
+        "first": min(batches), "batches": batches, "accounts": [account for account, _ in counts],
         "quotes": [quote for _, quote in counts], "counts": list(counts.values()),
     }  # fmt: skip
-    cursor.execute(_ACCEPTED, values)
-    if cursor.rowcount != len(counts):
-        cursor.execute(_ACCEPTED_OVER_THE_END, values)
+    with connection.cursor() as cursor:
+        cursor.execute(_ACCEPTED, values)
+        if cursor.rowcount != len(counts):
+            cursor.execute(_ACCEPTED_OVER_THE_END, values)
 
 
 class Captured(NamedTuple):
@@ -98,10 +93,11 @@ class Captured(NamedTuple):
     parts: int
 
 
-def note_captured(cursor: CursorWrapper, lines: Iterable[Captured]) -> None:
+def note_captured(lines: Iterable[Captured]) -> None:
     """Count captured messages on the moment of their ledger transactions, which stand in the books already."""
     if columns := list(map(list, zip(*lines, strict=True))):
-        cursor.execute(_CAPTURED, columns)
+        with connection.cursor() as cursor:
+            cursor.execute(_CAPTURED, columns)
 
 
 # --- Rolling up ----------------------------------------------------------------------------------------------------
