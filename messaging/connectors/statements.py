@@ -10,6 +10,7 @@ from messaging.connectors.database import Database
 from messaging.services import inbound_parts
 from messaging.services.inbound_parts import PartRow
 from messaging.services.receipts import STORE_RECEIPTS
+from messaging.services.rollups import CHANGED, NOTE, note_late
 from messaging.services.scheduling import LATE
 from smpp.pdu import Deliver
 from smpp.receipts import Receipt
@@ -20,12 +21,13 @@ LOST = "The connection to the carrier ended before its answer came."
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
 # What is past its validity goes no further, and its hold is released (messaging/services/expiring.py).
-_CLAIM = """
+_CLAIM = f"""
     WITH picked AS MATERIALIZED (
-        SELECT id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message
+        SELECT id, account_id, quote_id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message
         WHERE route_id = %(route)s AND state = 'released'
           AND NOT EXISTS (SELECT FROM messaging_route WHERE id = %(route)s AND is_paused)
-        ORDER BY message_class, priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        ORDER BY message_class, priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+    noted AS ({note_late("picked")})
     UPDATE messaging_message m SET
         state = CASE WHEN picked.is_late THEN 'expired' ELSE 'sending' END,
         claim = CASE WHEN picked.is_late THEN '' ELSE %(token)s END,
@@ -36,7 +38,7 @@ _CLAIM = """
     FROM picked, messaging_batch b WHERE m.id = picked.id AND b.id = m.batch_id
     RETURNING m.message_class, -m.priority, m.id, m.recipient, m.sender, coalesce(m.text, b.text), m.attempts,
         m.valid_until, picked.is_late
-"""
+"""  # noqa: S608 (no values of others in it)
 _SWEEP = """
     UPDATE messaging_message SET state = 'unknown', reason = %s
     WHERE route_id = %s AND state = 'sending' AND starts_with(claim, %s) AND claim <> %s
@@ -47,8 +49,8 @@ _GIVE_BACK = """
     WHERE route_id = %s AND state = 'sending' AND claim = %s AND id <> ALL(%s::uuid[])
 """
 # Rows are found by their ids; the empty strings keep other indexes out of it (messaging/services/plans.py).
-_RECORD = """
-    WITH recorded AS (
+_RECORD = f"""
+    WITH changed AS (
         UPDATE messaging_message m SET
             state = r.state,
             sent_at = CASE WHEN r.state = 'sent' THEN now() END,
@@ -67,12 +69,13 @@ _RECORD = """
             AS r(id, state, carrier_id, error_code, reason, delay, untried)
         WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.claim || '' = %(token)s
           AND m.state || '' IN ('sending', 'unknown')
-        RETURNING NULL)
+        {CHANGED}),
+    noted AS ({NOTE})
     INSERT INTO messaging_messagepart (message_id, part, route_id, carrier_id)
     SELECT p.message_id, p.part, %(route)s, p.carrier_id
     FROM unnest(%(part_of)s::uuid[], %(parts)s::smallint[], %(part_ids)s::text[]) AS p(message_id, part, carrier_id)
     ON CONFLICT (message_id, part) DO NOTHING
-"""
+"""  # noqa: S608
 _STATUS = """
     INSERT INTO messaging_connectorstatus AS s
         (route_id, bind, state, detail, in_hand, slowed_since, since, seen_at, bound_at)

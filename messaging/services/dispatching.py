@@ -17,6 +17,7 @@ from django.db.backends.utils import CursorWrapper
 
 from messaging.models import MessageClass, Route
 from messaging.services.plans import pin_plans
+from messaging.services.rollups import note_late
 from messaging.services.scheduling import LATE
 from messaging.services.sending_limits import Allowances, is_open
 from messaging.services.stopping import block_opted_out
@@ -56,12 +57,12 @@ _STOCK = """
         SELECT FROM messaging_message WHERE route_id = %s AND state = 'released' AND message_class <= %s LIMIT %s) AS s
 """
 
-_RELEASE = """
+_RELEASE = f"""
     WITH picked AS MATERIALIZED (
-        SELECT m.id, m.is_late, m.is_retry
+        SELECT m.id, m.account_id, m.quote_id, m.is_late, m.is_retry
         FROM unnest(%(accounts)s::bigint[], %(each)s::int[], %(retries)s::bool[]) AS one(account_id, each, retries_only)
         CROSS JOIN LATERAL (
-            SELECT id, coalesce(valid_until <= now(), false) AS is_late,
+            SELECT id, account_id, quote_id, coalesce(valid_until <= now(), false) AS is_late,
                 attempts > 0 OR tried_routes IS NOT NULL AS is_retry
             FROM messaging_message
             WHERE route_id = %(route)s AND message_class = %(class)s AND account_id = one.account_id
@@ -75,10 +76,11 @@ _RELEASE = """
             done_at = CASE WHEN picked.is_late THEN now() END,
             reason = CASE WHEN picked.is_late THEN %(late)s ELSE m.reason END
         FROM picked WHERE m.id = picked.id
-        RETURNING m.account_id, picked.is_late, picked.is_retry)
+        RETURNING m.account_id, picked.is_late, picked.is_retry),
+    noted AS ({note_late("picked")})
     SELECT account_id, count(*), count(*) FILTER (WHERE is_late), count(*) FILTER (WHERE NOT is_late AND NOT is_retry)
     FROM moved GROUP BY account_id
-"""
+"""  # noqa: S608 (no values of others in it)
 
 
 @dataclass(frozen=True)

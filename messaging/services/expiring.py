@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from messaging.models import SendingTerms, SweepMark
 from messaging.services.plans import pin_plans
+from messaging.services.rollups import CHANGED, NOTE
 from messaging.services.scheduling import LATE
 from messaging.wakeups import SETTLE, wake
 
@@ -29,12 +30,13 @@ _ENDED = """
     WHERE valid_until > %s AND valid_until <= %s ORDER BY valid_until LIMIT %s
 """
 # By the index (batch, state). No message is older than its batch.
-_EXPIRE = """
-    UPDATE messaging_message m SET state = 'expired', done_at = now(), reason = %s
+_EXPIRE = f"""
+    WITH changed AS (UPDATE messaging_message m SET state = 'expired', done_at = now(), reason = %s
     FROM unnest(%s::uuid[]) AS one(id)
     WHERE m.batch_id = one.id AND m.id >= one.id AND m.state IN ('scheduled', 'held', 'queued', 'released')
       AND m.valid_until <= now()
-"""
+    {CHANGED}) {NOTE}
+"""  # noqa: S608 (no values of others in it)
 _FIND_SILENT = """
     WITH seen AS MATERIALIZED (
         SELECT id, account_id, state FROM messaging_message
@@ -46,7 +48,7 @@ _FIND_SILENT = """
         ON CONFLICT (message_id) DO NOTHING)
     SELECT count(*), max(uuid_extract_timestamp(id)) FROM seen
 """
-_LOOK = """
+_LOOK = f"""
     WITH due AS MATERIALIZED (
         SELECT message_id, account_id FROM messaging_silentmessage
         WHERE look_at <= now() ORDER BY look_at LIMIT %(count)s FOR UPDATE SKIP LOCKED),
@@ -57,11 +59,12 @@ _LOOK = """
         CROSS JOIN LATERAL (
             SELECT coalesce(max(waiting_days), %(days)s) AS days, coalesce(max(expired_state), %(ends)s) AS ends
             FROM messaging_sendingterms WHERE account_id = due.account_id) AS t),
-    ended AS (
+    changed AS (
         UPDATE messaging_message m SET state = judged.ends, done_at = now(),
             reason = %(silent)s || ' ' || judged.days || CASE judged.days WHEN 1 THEN ' day.' ELSE ' days.' END
         FROM judged WHERE m.id = judged.message_id AND judged.state = 'sent' AND judged.until <= now()
-        RETURNING m.id),
+        {CHANGED}),
+    noted AS ({NOTE}),
     gone AS (
         DELETE FROM messaging_silentmessage s USING judged
         WHERE s.message_id = judged.message_id AND (
@@ -73,8 +76,8 @@ _LOOK = """
         FROM judged WHERE s.message_id = judged.message_id AND (
             judged.state IN ('scheduled', 'held', 'queued', 'released', 'sending', 'unknown')
             OR (judged.state = 'sent' AND judged.until > now())))
-    SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM ended)
-"""
+    SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM changed)
+"""  # noqa: S608
 
 
 @transaction.atomic

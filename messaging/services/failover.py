@@ -21,6 +21,7 @@ from accounts.models import Account
 from billing.models import CREDITS, Quote
 from messaging.models import Message, Route
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
+from messaging.services.rollups import CHANGED, NOTE
 from messaging.services.route_states import down_routes, slowed_routes, up_routes
 from messaging.services.routing import RoutePlanner
 from messaging.wakeups import DISPATCH, SETTLE, wake
@@ -57,11 +58,13 @@ _MOVE = """
     FROM unnest(%(ids)s::uuid[], %(routes)s::bigint[], %(costs)s::numeric[]) AS r(id, route_id, cost)
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id
 """
-_FAIL = """
-    UPDATE messaging_message m SET state = %(state)s, done_at = now(), not_before = NULL, reason = r.reason
+_FAIL = f"""
+    WITH changed AS (UPDATE messaging_message m SET
+        state = %(state)s, done_at = now(), not_before = NULL, reason = r.reason
     FROM unnest(%(ids)s::uuid[], %(reasons)s::text[]) AS r(id, reason)
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id
-"""
+    {CHANGED}) {NOTE}
+"""  # noqa: S608
 
 
 class _Waiting(NamedTuple):

@@ -23,6 +23,7 @@ from messaging.models import Message
 from messaging.services.part_receipts import Long, load_long, save_parts
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.receipt_matching import PIECES, Match, OpenReceipt, match_by_id, match_unknown
+from messaging.services.rollups import CHANGED, NOTE
 from messaging.services.settling import BROKEN_BOOKS, Line, settle_lines
 from smpp.receipts import ReceiptStatus
 
@@ -65,8 +66,8 @@ _LOCK = f"""
         FROM messaging_message m WHERE id = one.id FOR UPDATE) AS m
 """  # noqa: S608 (no values of others in it)
 # Rows are found by their ids; the empty string keeps other indexes out of it (messaging/services/plans.py).
-_APPLY = """
-    UPDATE messaging_message m SET
+_APPLY = f"""
+    WITH changed AS (UPDATE messaging_message m SET
         state = r.state,
         sent_at = coalesce(m.sent_at, now()),
         done_at = CASE WHEN r.state = 'sent' THEN NULL ELSE now() END,
@@ -78,7 +79,8 @@ _APPLY = """
                 %(settles)s::boolean[], %(settlements)s::bigint[])
         AS r(id, state, error_code, reason, carrier_id, settles, settlement_id)
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.state || '' IN ('sent', 'unknown')
-"""
+    {CHANGED}) {NOTE}
+"""  # noqa: S608
 _DONE = """
     UPDATE messaging_receipt r SET applied_at = now(), message_id = one.message_id, attempts = r.attempts + 1
     FROM unnest(%(ids)s::uuid[], %(messages)s::uuid[]) AS one(id, message_id)

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from messaging.exceptions import BadSchedule, BadValidity
 from messaging.services.plans import pin_plans
+from messaging.services.rollups import note_late
 
 CHUNK = 5000  # messages
 # Receipts are looked for among messages that were accepted within receipt_matching.MATCH_DAYS: whatever waits, waits
@@ -21,9 +22,9 @@ MOST_DAYS_AHEAD = 30
 LONGEST_VALIDITY = timedelta(days=30)
 LATE = "Its validity ended before it could be sent."
 
-_QUEUE = """
+_QUEUE = f"""
     WITH due AS MATERIALIZED (
-        SELECT id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message m
+        SELECT id, account_id, quote_id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message m
         WHERE state = 'scheduled' AND not_before <= now()
           AND NOT EXISTS (SELECT FROM messaging_route r WHERE r.id = m.route_id AND m.attempts >= r.max_attempts)
         ORDER BY not_before LIMIT %(chunk)s FOR UPDATE SKIP LOCKED),
@@ -33,9 +34,10 @@ _QUEUE = """
             done_at = CASE WHEN due.is_late THEN now() END,
             reason = CASE WHEN due.is_late THEN %(late)s ELSE m.reason END
         FROM due WHERE m.id = due.id
-        RETURNING m.route_id)
+        RETURNING m.route_id),
+    noted AS ({note_late("due")})
     SELECT route_id, count(*) FROM moved GROUP BY route_id
-"""
+"""  # noqa: S608 (no values of others in it)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from billing.services import settlement
 from billing.services.settlement import Settled, Settlement
 from messaging.models import Batch
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
+from messaging.services.rollups import Captured, note_captured
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +84,11 @@ def settle_lines(key: str, lines: Sequence[Line], stamp: Callable[[dict[UUID, Se
     ``key`` is the id of one of the messages, which their movements are named by; ``stamp`` has to write to them that
     they are settled, before wallets are locked. Raises what the ledger raises when a batch's books are wrong.
     """
-    settlement.settle(key=key, settlements=_sum_up(lines), stamp=stamp)
+    settled = settlement.settle(key=key, settlements=_sum_up(lines), stamp=stamp)
+    note_captured([
+        Captured(capture_id, line.quote_id, line.messages, line.parts) for line in lines
+        if line.was_sent and (capture_id := settled[line.batch_id].capture_id) is not None
+    ])  # fmt: skip
 
 
 def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = (), patience: float = 0) -> int:

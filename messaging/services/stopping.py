@@ -8,19 +8,23 @@ from django.utils import timezone
 from contacts.models import OptOut
 from messaging.models import Message
 from messaging.services.plans import pin_plans
+from messaging.services.rollups import CHANGED, NOTE
 from messaging.wakeups import SETTLE, wake
 
 AT_ONCE = 500  # opt-outs in one transaction
 
 # What was accepted after an opt-out was allowed to be: the one message that confirms it.
-_BLOCK = """
-    UPDATE messaging_message m SET state = %s, done_at = %s, reason = %s
+_BLOCK = f"""
+    WITH changed AS (UPDATE messaging_message m SET state = %s, done_at = %s, reason = %s
     FROM (
         SELECT one.account_id, one.number, uuidv7(one.created_at - clock_timestamp()) AS key
         FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS one(account_id, number, created_at) OFFSET 0
     ) AS gone
     WHERE m.account_id = gone.account_id AND m.recipient = gone.number AND m.id < gone.key AND m.state = ANY(%s)
-"""
+    {CHANGED}),
+    noted AS ({NOTE})
+    SELECT count(*) FROM changed
+"""  # noqa: S608 (no values of others in it)
 
 
 def block_opted_out() -> int:
@@ -52,7 +56,7 @@ def _block_some() -> int:
                 [state.value for state in Message.CANCELLABLE],
             ],
         )  # fmt: skip
-        count: int = cursor.rowcount
+        count = int(cursor.fetchone()[0])
     OptOut.objects.filter(pk__in=[key for key, *_ in found]).update(stopped_at=now)
     if count:
         transaction.on_commit(partial(wake, SETTLE))

@@ -16,6 +16,7 @@ from accounts.models import Account, User
 from accounts.services import audit
 from messaging.models import Batch
 from messaging.services.plans import pin_plans, unpin_plans
+from messaging.services.rollups import CHANGED, NOTE
 from messaging.wakeups import DISPATCH, SETTLE, wake
 
 CHUNK = 5_000  # messages in one transaction
@@ -38,10 +39,14 @@ _RESEND = """
         released_at = NULL, sending_at = NULL, not_before = NULL
     WHERE id = ANY(%s) RETURNING account_id, batch_id, route_id
 """
-_RELEASE = """
-    UPDATE messaging_message SET state = 'failed', done_at = now(), claim = '', reason = %s
-    WHERE id = ANY(%s) RETURNING account_id, batch_id, route_id
-"""
+_RELEASE = f"""
+    WITH changed AS (
+        UPDATE messaging_message SET state = 'failed', done_at = now(), claim = '', reason = %s
+        WHERE id = ANY(%s)
+        {CHANGED}, new.batch_id, new.route_id),
+    noted AS ({NOTE})
+    SELECT account_id, batch_id, route_id FROM changed
+"""  # noqa: S608 (no values of others in it)
 # Whatever waited at the moment of the back-up may have gone out since; what is due later has not.
 _DOUBT = """
     UPDATE messaging_message SET state = 'unknown', claim = '', reason = %s, sending_at = coalesce(sending_at, now())
