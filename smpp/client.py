@@ -12,6 +12,7 @@ it again blindly), or PduError (it cannot be sent at all). Reconnecting is the c
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, cast
 
 from smpp import pdu as wire
@@ -40,6 +41,8 @@ OnClose = Callable[[str], None]
 # deliver_sm waiting for on_deliver, and their octets; beyond it the carrier is asked to come back later.
 MAX_INBOX: Final = 20_000
 MAX_INBOX_OCTETS: Final = 16 * 1024 * 1024
+_SUBMIT_ANSWER: Final = wire.SUBMIT_SM | wire.RESPONSE
+_QUERY_ANSWER: Final = wire.QUERY_SM | wire.RESPONSE
 MAX_WARNINGS: Final = 20  # of one session, on PDUs that cannot be read; more would only fill the log
 
 
@@ -174,7 +177,7 @@ class ClientSession(Link[SubmitAnswer | QueryAnswer]):
         return cast(QueryAnswer, await self._request(build))
 
     def _source(self, text: str) -> Address:
-        found, config = address(text), self._config
+        found, config = _sender(text), self._config
         if config.source_ton is None and config.source_npi is None:
             return found
         return _overruled(found, config.source_ton, config.source_npi)
@@ -201,15 +204,15 @@ class ClientSession(Link[SubmitAnswer | QueryAnswer]):
             raise BindRefused(status)
 
     def _received(self, command: int, status: int, sequence: int, pdu: bytes) -> None:
-        if command == wire.SUBMIT_SM | wire.RESPONSE:
+        if command == _SUBMIT_ANSWER:
             if sequence not in self._queries:
                 self._answered(sequence, SubmitAnswer(status, wire.decode_message_id(pdu)))
-        elif command == wire.QUERY_SM | wire.RESPONSE:
+        elif command == wire.DELIVER_SM:
+            self._take_deliver(sequence, pdu)
+        elif command == _QUERY_ANSWER:
             if sequence in self._queries:
                 self._queries.discard(sequence)
                 self._answered(sequence, decode_query_answer(status, pdu))
-        elif command == wire.DELIVER_SM:
-            self._take_deliver(sequence, pdu)
         elif command == wire.BIND_COMMANDS[self._config.bind] | wire.RESPONSE:
             if not self._bind_status.done():
                 self._bind_status.set_result(status)
@@ -256,8 +259,7 @@ class ClientSession(Link[SubmitAnswer | QueryAnswer]):
             while self._inbox:
                 batch, self._inbox, self._inbox_octets = self._inbox, [], 0
                 status = await self._outcome([deliver for _, deliver in batch])
-                for sequence, _ in batch:
-                    self._write(wire.encode_message_id(wire.DELIVER_SM, sequence, status))
+                self._write(b"".join(wire.encode_message_id(wire.DELIVER_SM, one, status) for one, _ in batch))
         finally:
             self._delivering = None
 
@@ -277,6 +279,11 @@ class ClientSession(Link[SubmitAnswer | QueryAnswer]):
     def _ended(self, reason: str) -> None:
         if self._is_bound:
             self._on_close(reason)
+
+
+@lru_cache(maxsize=1024)
+def _sender(text: str) -> Address:
+    return address(text)
 
 
 def _overruled(found: Address, ton: int | None, npi: int | None) -> Address:

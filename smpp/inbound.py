@@ -6,7 +6,7 @@ sar_segment_seqnum (SMPP 3.4, 5.3.2.22 to .24). A phone may split a character ov
 decoded from all its octets at once (`join_text`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +56,7 @@ def join_text(pieces: Sequence[tuple[int, bytes]]) -> str:
     return "".join(decode_payload(data_coding, 0, octets)[0] for data_coding, octets in runs).replace("\0", "")
 
 
-def _read_sar(tlvs: dict[int, bytes]) -> Concatenation | None:
+def _read_sar(tlvs: Mapping[int, bytes]) -> Concatenation | None:
     values = [tlvs.get(tag) for tag in (TLV_SAR_REFERENCE, TLV_SAR_TOTAL, TLV_SAR_SEQUENCE)]
     if None in values:
         return None

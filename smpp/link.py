@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 from smpp import pdu as wire
 from smpp.pdu import Status
@@ -18,6 +18,10 @@ logger = logging.getLogger("smpp")
 
 MAX_UNSENT_OCTETS: Final = 4 * 1024 * 1024  # a peer that does not read its answers may not fill our memory
 GRACE_SECONDS: Final = 2.0  # how long a closing connection may still flush its last words
+
+_ENQUIRE_LINK_ANSWER: Final = wire.ENQUIRE_LINK | wire.RESPONSE
+_UNBIND_ANSWER: Final = wire.UNBIND | wire.RESPONSE
+_OWN: Final = frozenset((wire.ENQUIRE_LINK, _ENQUIRE_LINK_ANSWER, wire.UNBIND, _UNBIND_ANSWER, wire.GENERIC_NACK))
 
 Answer = TypeVar("Answer")
 
@@ -174,7 +178,8 @@ class Link(asyncio.Protocol, Generic[Answer]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timers (called by asyncio)."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (narrows the type; asyncio gives nothing else)
+        # By its methods, not by its class: uvloop's transports have no class in common with asyncio's.
+        transport = cast(asyncio.Transport, transport)
         self._transport = transport
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.set_write_buffer_limits(high=0)
@@ -208,21 +213,20 @@ class Link(asyncio.Protocol, Generic[Answer]):
             self._wake_waiters()
 
     def _dispatch(self, command: int, status: int, sequence: int, pdu: bytes) -> None:
-        if command == wire.ENQUIRE_LINK:
-            self._write(wire.encode(wire.ENQUIRE_LINK | wire.RESPONSE, sequence))
-        elif command == wire.ENQUIRE_LINK | wire.RESPONSE:
-            pass  # that something came is the sign of life
+        if command not in _OWN:
+            self._received(command, status, sequence, pdu)
+        elif command == wire.ENQUIRE_LINK:
+            self._write(wire.encode(_ENQUIRE_LINK_ANSWER, sequence))
         elif command == wire.UNBIND:
-            self._write(wire.encode(wire.UNBIND | wire.RESPONSE, sequence))
+            self._write(wire.encode(_UNBIND_ANSWER, sequence))
             self._flush()
             self._shut("the peer unbound")
-        elif command == wire.UNBIND | wire.RESPONSE:
+        elif command == _UNBIND_ANSWER:
             if not self._unbound.done():
                 self._unbound.set_result(None)
         elif command == wire.GENERIC_NACK:
             self._answered(sequence, self._nacked(sequence, status or Status.ESME_RUNKNOWNERR))
-        else:
-            self._received(command, status, sequence, pdu)
+        # An answer to enquire_link has nothing to say: that something came is the sign of life.
 
     def _refuse_length(self, length: int, sequence: int) -> None:
         self._write(wire.encode(wire.GENERIC_NACK, sequence, Status.ESME_RINVCMDLEN))

@@ -5,10 +5,12 @@ characters of addresses (SMPP 3.4, 4.4.1), and has no codec for binds in Python;
 """
 
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final, TypeVar
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
 
 from smpp34 import DeliverSm, SmppError, SubmitSm, Tlv, decode
 
@@ -105,8 +107,7 @@ class PduError(ValueError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """An SMPP address: type of number, numbering plan and the digits or letters themselves."""
 
     ton: int
@@ -114,8 +115,7 @@ class Address:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class Submit(NamedTuple):
     """A submit_sm. `source` and `destination` are E.164 with or without "+", a short code, or (source) a name.
 
     `registered_delivery` 0 asks for no receipt, 1 for one at the end, 2 for one on failure only. `validity_period` is
@@ -133,16 +133,14 @@ class Submit:
     tlvs: tuple[tuple[int, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitAnswer:
+class SubmitAnswer(NamedTuple):
     """The answer to a submit_sm: `status` 0 is acceptance, and then `carrier_id` is the carrier's id of the message."""
 
     status: int
     carrier_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """A deliver_sm: a receipt or an inbound message. A message_payload parameter is already read into `payload`."""
 
     source: str
@@ -150,7 +148,7 @@ class Deliver:
     payload: bytes
     data_coding: int = 0
     esm_class: int = 0
-    tlvs: dict[int, bytes] = field(default_factory=dict)
+    tlvs: Mapping[int, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,38 +181,58 @@ def address(text: str) -> Address:
 
 def encode_submit(submit: Submit, source: Address, destination: Address, sequence: int) -> bytes:
     """Encode a submit_sm; raises PduError when a field does not fit SMPP 3.4, 4.4.1."""
-    _check_address("The sender", source.text, 11 if source.ton == 5 else 20, Status.ESME_RINVSRCADR)
-    _check_address("The recipient", destination.text, 20, Status.ESME_RINVDSTADR)
-    if not destination.text:
+    ton, npi, digits = destination
+    _check_address("The recipient", digits, 20, Status.ESME_RINVDSTADR)
+    if not digits:
         raise PduError("The recipient is empty.", Status.ESME_RINVDSTADR)
-    if len(submit.validity_period) not in (0, 16):
-        period = submit.validity_period
-        raise PduError(f"The validity period {period!r} must have 16 characters.", Status.ESME_RINVEXPIRY)
-    data_coding, esm_class, payload = submit.part
+    frame = _frame if _is_kept(submit) else _frame.__wrapped__
     try:
-        payload, tlvs = _fitted(payload, submit.tlvs)
-        return SubmitSm(
-            source.text,
-            destination.text,
-            payload,
-            service_type=submit.service_type,
-            source_addr_ton=source.ton,
-            source_addr_npi=source.npi,
-            dest_addr_ton=destination.ton,
-            dest_addr_npi=destination.npi,
-            esm_class=esm_class,
-            priority_flag=submit.priority,
-            validity_period=submit.validity_period,
-            registered_delivery=submit.registered_delivery,
-            data_coding=data_coding,
-            tlvs=tlvs,
-            sequence_number=sequence,
-        ).encode()
+        before, after = frame(source, ton, npi, *submit[2:])
     except PduError:
         raise
     except (ValueError, OverflowError, SmppError) as error:
         message = f"The message to {submit.destination} cannot be encoded: {error}."
         raise PduError(message, Status.ESME_RSYSERR) from error
+    length = HEADER.size + len(before) + len(digits) + len(after)
+    return b"%b%b%b%b" % (HEADER.pack(length, SUBMIT_SM, 0, sequence), before, digits.encode(), after)
+
+
+def _is_kept(submit: Submit) -> bool:
+    """Whether its frame is small enough to be remembered."""
+    return not submit.tlvs and len(submit.part.payload) <= MAX_SHORT_MESSAGE
+
+
+@lru_cache(maxsize=1024)
+def _frame(
+    source: Address, ton: int, npi: int, part: EncodedPart, registered_delivery: int, validity_period: str,
+    priority: int, service_type: str, parameters: tuple[tuple[int, bytes], ...],
+) -> tuple[bytes, bytes]:  # fmt: skip
+    """The body of a submit_sm before and after the recipient: the messages of a batch differ in nothing else."""
+    _check_address("The sender", source.text, 11 if source.ton == 5 else 20, Status.ESME_RINVSRCADR)
+    _check_address("The service type", service_type, 5, Status.ESME_RINVSERTYP)
+    if len(validity_period) not in (0, 16):
+        raise PduError(f"The validity period {validity_period!r} must have 16 characters.", Status.ESME_RINVEXPIRY)
+    data_coding, esm_class, payload = part
+    payload, tlvs = _fitted(payload, parameters)
+    pdu = SubmitSm(
+        source.text,
+        "",
+        payload,
+        service_type=service_type,
+        source_addr_ton=source.ton,
+        source_addr_npi=source.npi,
+        dest_addr_ton=ton,
+        dest_addr_npi=npi,
+        esm_class=esm_class,
+        priority_flag=priority,
+        validity_period=validity_period,
+        registered_delivery=registered_delivery,
+        data_coding=data_coding,
+        tlvs=tlvs,
+    ).encode()
+    # Two texts that end with NUL, and type and plan of the source and of the recipient, stand before its digits.
+    digits_at = HEADER.size + len(service_type) + len(source.text) + 6
+    return pdu[HEADER.size : digits_at], pdu[digits_at:]
 
 
 def decode_submit(pdu: bytes) -> Submit:

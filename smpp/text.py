@@ -29,6 +29,9 @@ _SINGLE_OCTETS = {GSM_7: 160, UCS_2: 140}
 _MULTI_OCTETS = {GSM_7: 153, UCS_2: 134}
 _OCTETS_PER_UNIT = {GSM_7: 1, UCS_2: 2}
 _ESCAPE = 0x1B
+_ALPHABETS = {
+    0x00: GSM_7, 0x01: "ascii", 0x03: "latin-1", 0x06: "iso8859-5", 0x07: "iso8859-8", 0x08: "utf-16-be",
+}  # fmt: skip
 # Some senders call GSM-7 "ASCII" (data_coding 1): letters of the one are control characters of the other.
 _GSM_ONLY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -178,10 +181,8 @@ def _read_concatenation(header: bytes) -> Concatenation | None:
 
 def _alphabet(data_coding: int) -> str:
     """Map data_coding to GSM_7 or a Python codec (SMPP 3.4, 5.2.19; 3GPP TS 23.038, 4 for the message classes)."""
-    if data_coding in (0x00, 0x01, 0x03, 0x08):
-        return {0x00: GSM_7, 0x01: "ascii", 0x03: "latin-1", 0x08: "utf-16-be"}[data_coding]
-    if data_coding in (0x06, 0x07):
-        return {0x06: "iso8859-5", 0x07: "iso8859-8"}[data_coding]
+    if data_coding in _ALPHABETS:
+        return _ALPHABETS[data_coding]
     if data_coding & 0xF0 == 0xF0:
         return "latin-1" if data_coding & 0x04 else GSM_7
     if 0x10 <= data_coding <= 0x3F:

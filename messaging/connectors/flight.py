@@ -57,7 +57,7 @@ class Flight:
     def __init__(self, message: ClaimedMessage) -> None:
         self.message = message
         # One reference ties all parts together; made of the message's id it is the same in every attempt.
-        self.parts = _encoded(message.text, message.id.int & 0xFF)
+        self.parts = _encoded(message.text, int(message.id[-2:], 16))
         self.pending = deque(range(1, len(self.parts) + 1))
         self.open = 0  # submits without an answer
         self._accepted: dict[int, str] = {}
@@ -147,6 +147,7 @@ class Flight:
         return Record(self.message.id, str(state), **more)  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=1024)
 def validity(until: datetime | None) -> str:
     """A moment as SMPP's absolute time (3.4, 7.1.1), in UTC; empty for None: the carrier's own validity."""
     return f"{until.astimezone(UTC):%y%m%d%H%M%S}000+" if until else ""

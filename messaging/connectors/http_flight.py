@@ -38,7 +38,7 @@ class HttpFlight:
     def submit(self, number: int) -> Outgoing:
         """What the request is made of."""
         one = self.message
-        return Outgoing(str(one.id), one.recipient, one.sender, one.text)
+        return Outgoing(one.id, one.recipient, one.sender, one.text)
 
     def answered(self, number: int, answer: Answer) -> bool:
         """Take the carrier's answer; True when it is throttling."""
@@ -70,5 +70,5 @@ class HttpFlight:
 
     def lost(self) -> Record:
         """The record of a message that may or may not have reached the carrier; where our id is its, receipts tell."""
-        carrier_id = "" if self._line.id_path else str(self.message.id)
+        carrier_id = "" if self._line.id_path else self.message.id
         return Record(self.message.id, str(State.UNKNOWN), carrier_id=carrier_id, reason=LOST)

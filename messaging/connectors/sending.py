@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import structlog
 
@@ -40,7 +39,7 @@ class Hand:
         self._token = token
         self._on_recorded = on_recorded
         self._on_refused = on_refused  # for now: perhaps for the last time on this route
-        self._flights: dict[UUID, AnyFlight] = {}
+        self._flights: dict[str, AnyFlight] = {}
         self._backlog = Backlog()
         self._waiting = asyncio.Event()  # something is in the backlog
         self._records: list[Record] = []
@@ -55,7 +54,7 @@ class Hand:
         return not self._flights
 
     @property
-    def claimed(self) -> list[UUID]:
+    def claimed(self) -> list[str]:
         """Ids of everything claimed and not yet recorded."""
         return list(self._flights)
 

@@ -1,10 +1,9 @@
 """The SQL of connectors. Each statement is one transaction and may be repeated when its answer got lost."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from messaging.connectors.database import Database
 from messaging.services import inbound_parts
@@ -36,7 +35,7 @@ _CLAIM = f"""
         done_at = CASE WHEN picked.is_late THEN now() END,
         reason = CASE WHEN picked.is_late THEN %(late)s ELSE m.reason END
     FROM picked, messaging_batch b WHERE m.id = picked.id AND b.id = m.batch_id
-    RETURNING m.message_class, -m.priority, m.id, m.recipient, m.sender, coalesce(m.text, b.text), m.attempts,
+    RETURNING m.message_class, -m.priority, m.id::text, m.recipient, m.sender, coalesce(m.text, b.text), m.attempts,
         m.valid_until, picked.is_late
 """  # noqa: S608 (no values of others in it)
 _SWEEP = """
@@ -101,14 +100,14 @@ _CLAIMS = "SELECT DISTINCT route_id, claim FROM messaging_message WHERE state = 
 
 
 class ClaimedMessage(NamedTuple):
-    """A message that this process has marked ``sending``; ``attempts`` counts this one in.
+    """A message that this process has marked ``sending``; ``id`` is its UUID as text, ``attempts`` counts this one in.
 
     Past ``valid_until`` it is worth nothing to the account; None = the carrier's own time.
     """
 
     message_class: int
     order: int
-    id: UUID
+    id: str
     recipient: str
     sender: str
     text: str
@@ -116,22 +115,21 @@ class ClaimedMessage(NamedTuple):
     valid_until: datetime | None = None
 
 
-@dataclass(slots=True)
-class Record:
+class Record(NamedTuple):
     """What became of a claimed message. ``delay``: seconds to wait before it is tried again.
 
     ``untried`` is 1 when nothing of it was written to the carrier; ``parts`` are the carrier's ids by part number of a
     long message.
     """
 
-    id: UUID
+    id: str
     state: str
     carrier_id: str = ""
     error_code: str = ""
     reason: str = ""
     delay: float | None = None
     untried: int = 0
-    parts: dict[int, str] = field(default_factory=dict)
+    parts: Mapping[int, str] = MappingProxyType({})
 
 
 class StatusRow(NamedTuple):
@@ -168,7 +166,7 @@ async def unlock_bind(database: Database, route_id: int, bind: int) -> None:
 async def claim(database: Database, route_id: int, limit: int, token: str) -> list[ClaimedMessage]:
     """Mark up to ``limit`` released messages ``sending`` for ``token``; committed on return, most urgent first."""
     rows = await database.fetch(_CLAIM, {"route": route_id, "limit": limit, "token": token, "late": LATE})
-    return sorted(ClaimedMessage(*row) for *row, is_late in rows if not is_late)
+    return sorted(ClaimedMessage(*row[:-1]) for row in rows if not row[-1])
 
 
 async def mark_dead_claims(database: Database, route_id: int, prefix: str, token: str) -> None:
@@ -176,7 +174,7 @@ async def mark_dead_claims(database: Database, route_id: int, prefix: str, token
     await database.fetch(_SWEEP, [LOST, route_id, prefix, token])
 
 
-async def give_back_unknown_claims(database: Database, route_id: int, token: str, known: Iterable[UUID]) -> None:
+async def give_back_unknown_claims(database: Database, route_id: int, token: str, known: Iterable[str]) -> None:
     """Release claims of ``token`` that never arrived here, because the connection broke after they were committed."""
     await database.fetch(_GIVE_BACK, [route_id, token, list(known)])
 

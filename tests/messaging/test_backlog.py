@@ -11,11 +11,11 @@ from smpp.pdu import Status
 
 
 def flight(number: int, message_class: int, text: str = "Hi") -> Flight:
-    return Flight(ClaimedMessage(message_class, 0, UUID(int=number), "+61412345678", "Shop", text, 1))
+    return Flight(ClaimedMessage(message_class, 0, str(UUID(int=number)), "+61412345678", "Shop", text, 1))
 
 
 def order_of(backlog: Backlog) -> list[int]:
-    return [backlog.pop().message.id.int for _ in range(len(backlog))]
+    return [UUID(backlog.pop().message.id).int for _ in range(len(backlog))]
 
 
 def test_a_passcode_goes_before_bulk_that_was_claimed_earlier():

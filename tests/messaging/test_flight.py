@@ -14,7 +14,7 @@ OK, THROTTLED = Status.ESME_ROK, Status.ESME_RTHROTTLED
 
 def flight(parts: int = 1, attempts: int = 1) -> Flight:
     text = "a" * 153 * parts if parts > 1 else "Hi"
-    message = ClaimedMessage(2, 0, UUID(int=7), "+61412345678", "Shop", text, attempts)
+    message = ClaimedMessage(2, 0, str(UUID(int=7)), "+61412345678", "Shop", text, attempts)
     return Flight(message)
 
 

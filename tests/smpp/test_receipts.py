@@ -122,6 +122,20 @@ def test_what_is_formatted_is_parsed_the_same(carrier_id, status, error, text):
     assert (bare.carrier_id, bare.status, bare.error_code, bare.done_at) == (carrier_id, status, error, NOON)
 
 
+_ODD = st.text(alphabet="aB0_:-. \ttextidsa²é", max_size=6)
+
+
+@given(_ODD, st.text("0159é", max_size=6), st.sampled_from([10, 12, 14]), _ODD, _ODD, st.booleans())
+def test_the_usual_form_is_read_as_every_other_form_is(carrier_id, count, length, word, error, is_upper):
+    text = (
+        f"id:{carrier_id} sub:{count} dlvrd:{count} submit date:2611211207 done date:{'20261121120700'[-length:]}"
+        f" stat:{word} err:{error} text:id:7 stat:DELIVRD"
+    )
+    found = receipt(text.upper() if is_upper else text)
+    general = receipt(" " + (text.upper() if is_upper else text))  # what begins otherwise is not of that form
+    assert found._replace(raw="") == general._replace(raw="")
+
+
 @given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=200), st.binary(max_size=5))
 def test_no_deliver_of_a_carrier_raises(data_coding, esm_class, payload, value):
     tlvs = {0x1E: value, 0x427: value, 0x423: value}
