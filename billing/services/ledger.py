@@ -7,6 +7,7 @@ movements cannot deadlock; no call leaves the process while they are locked.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import ClassVar
@@ -243,11 +244,12 @@ def hold(one: HoldOrder) -> Hold:
     )
 
 
-def hold_all(orders: Sequence[HoldOrder]) -> int:
+def hold_all(orders: Sequence[HoldOrder], *, explains: bool = True) -> int:
     """Set aside what all these batches cost, or write nothing; returns the id of one of the payers' holds.
 
     Each batch has a movement and holds of its own. Raises InsufficientFunds and WalletFrozen for a payer's wallet, and
-    SubsidyMissing for one above it: of several orders this does not tell whose.
+    SubsidyMissing for one above it: of several orders this does not tell whose. Who will end its transaction anyway
+    need not have that found out (``explains``): then it is an IntegrityError, and the hold needs no savepoint.
     """
     if any(one.payer.currency != one.account.currency for one in orders):
         raise ValueError("a branch of the tree has one currency")
@@ -259,11 +261,11 @@ def hold_all(orders: Sequence[HoldOrder]) -> int:
             batch_id=one.batch_id, account=one.account, payer=one.payer, currency=one.unit, amount=one.amount
         ).pk
     if paid:
-        found = _hold_at_once(paid)
+        found = _hold_at_once(paid, explains=explains)
         if found is None:  # a payer's first hold: its ledger accounts are still to be opened
             owners = [(owner, one.unit, owner == one.payer.pk) for one in paid for owner, _ in one.shares()]
             open_books({(pk, kind, unit) for pk, unit, is_payer in owners for kind in books_of_hold(is_payer)})
-            found = _hold_at_once(paid)
+            found = _hold_at_once(paid, explains=explains)
         made = found or made
     return made
 
@@ -273,7 +275,7 @@ def books_of_hold(is_payer: bool) -> tuple[str, str]:
     return Kind.WALLET.value, Kind.HELD.value if is_payer else Kind.SUBSIDY.value
 
 
-def _hold_at_once(orders: Sequence[HoldOrder]) -> int | None:
+def _hold_at_once(orders: Sequence[HoldOrder], *, explains: bool) -> int | None:
     """Holds, headers and entries in one statement; returns the id of one of the payers' holds.
 
     None, with nothing written, when a ledger account is missing. Raises as hold_all.
@@ -288,9 +290,11 @@ def _hold_at_once(orders: Sequence[HoldOrder]) -> int | None:
         "batches": batches, "owners": owners, "amounts": amounts,
     }  # fmt: skip
     try:
-        with one_statement():
+        with one_statement() if explains else nullcontext():
             rows = fetch_prepared(_HOLD, values)
     except IntegrityError as error:
+        if not explains:
+            raise
         reason = _explain_hold(error, orders[0])
         if reason is None:
             raise

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property, partial
@@ -14,6 +15,9 @@ from accounts.countries import country_name
 from accounts.models import Account
 from billing.exceptions import NoPrice, NotAllowed, NotLocal, TermsChanged
 from billing.models import CREDITS, BillingTerms, CountryMargin, Quote, Rate, RateCard, RateOverride
+from billing.prepared import fetch_prepared
+
+_METHODS = "SELECT account_id, method FROM billing_billingterms WHERE account_id = ANY(%(accounts)s::bigint[])"
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,18 @@ class UnitPrice:
             for (owner, own), (_, below) in zip(self.chain, self.chain[1:], strict=False)
             if below != own
         }
+
+
+def check_payers(lists: "Iterable[PriceList]") -> None:
+    """Raises TermsChanged when another account pays by now for one of these, or pays otherwise.
+
+    Call it once the payers' wallets are locked by holds: a change of payer waits for that lock, so what was not
+    changed before then is changed after the batch.
+    """
+    expected = {item for one in lists for item in one.methods.items()}
+    found = fetch_prepared(_METHODS, {"accounts": [account for account, _ in expected]})
+    if not expected <= set(found):
+        raise TermsChanged("Who pays for this account has just been changed. Send it again.")
 
 
 class PriceList:
@@ -68,22 +84,12 @@ class PriceList:
                 return terms
         raise NotAllowed("Nobody pays for this account: the platform pays for no client.")
 
-    def check_payer(self) -> None:
-        """Raises TermsChanged when another account pays by now, or pays otherwise.
-
-        Call it once the payer's wallet is locked by a hold: a change of payer waits for that lock, so what was not
-        changed before then is changed after the batch.
-        """
-        below = {terms.account_id: terms.method for terms in self._line if terms.account_id in self._asked}
-        found = BillingTerms.objects.filter(account__in=below).values_list("account_id", "method")
-        if dict(found) != below:
-            raise TermsChanged("Who pays for this account has just been changed. Send it again.")
-
-    @property
-    def _asked(self) -> tuple[int, ...]:
-        """The accounts whose methods say who pays: from the payer down."""
+    @cached_property
+    def methods(self) -> dict[int, str]:
+        """What says who pays: the method of each account from the payer down, by account id."""
         path = self.account.path
-        return tuple(path[path.index(self.payer.pk) :])
+        asked = path[path.index(self.payer.pk) :]
+        return {terms.account_id: terms.method for terms in self._line if terms.account_id in asked}
 
     @cached_property
     def _rates(self) -> dict[str, tuple[Decimal, str]]:

@@ -4,6 +4,7 @@ One attempt at a time for an account, under its terms' row lock and, beneath it,
 order terms, top-up, wallets, recharge; the gateway is called with nothing locked.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -84,6 +85,11 @@ def sweep_recharges(now: datetime) -> int:
     resume_covered()
     due = _due(now).select_related("account").order_by("next_try_at")
     return sum(recharge(row.account) is not None for row in due)
+
+
+def due_among(account_ids: Collection[int]) -> list[int]:
+    """Which of these accounts are to be recharged now: whoever has just spent their money asks for them (RECHARGE)."""
+    return [*_due(timezone.now()).filter(account__in=account_ids).values_list("account", flat=True)]
 
 
 def look_at(account_id: int, now: datetime) -> TopUp | None:

@@ -1,7 +1,7 @@
 """Changing who pays for an account, or how: what becomes of balance, credits and open holds (PRODUCT.md, money rule 3).
 
 A switch and a batch are put in one order by the wallet that paid until now: the switch locks it first of all, and
-accepting a batch looks at the terms again once it has its hold (PriceList.check_payer). So a batch either was accepted
+accepting a batch looks at the terms again once it has its hold (pricing.check_payers). So a batch either was accepted
 before and is settled as it was accepted, or is refused.
 """
 

@@ -32,7 +32,7 @@ from messaging.exceptions import (
 )
 from messaging.models import Batch, Message, MessageClass, SendingTerms
 from messaging.services.batch_plan import Plan
-from messaging.services.batch_rows import write_batches
+from messaging.services.batch_rows import write_rows
 from messaging.services.conditions import kept_conditions
 from messaging.services.planning import Planner, Sending, plan_batch
 from messaging.services.rollups import note_accepted
@@ -161,13 +161,13 @@ def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
     database refuses something (money, or a key that another process used at that moment), halves are tried by
     themselves, down to the one that it is.
     """
-    if len(singles) == 1:
-        return [_accept_alone(singles[0])]
     answers: dict[int, Batch | SendingError] = {}
     try:
         with transaction.atomic():
             _accept_together(singles, answers)
     except (BillingError, IntegrityError):
+        if len(singles) == 1:
+            return [_accept_alone(singles[0])]
         middle = len(singles) // 2
         return accept_singles(singles[:middle]) + accept_singles(singles[middle:])
     return [answers[n] if n in answers else _accept_alone(single) for n, single in enumerate(singles)]
@@ -277,16 +277,19 @@ def _frozen(plan: Plan, error: WalletFrozen) -> SendingNotAllowed:
     return SendingNotAllowed(str(error) if own else STOPPED)
 
 
-@transaction.atomic
 def _write_batches(orders: list[_Order]) -> list[Batch]:
-    """Write these batches and hold their prices, all or nothing; in the order of their accounts and keys."""
+    """Write these batches and hold their prices; in the order of their accounts and keys.
+
+    All or nothing is its caller's: what this raises has to end the transaction. Of several orders the database's own
+    IntegrityError may say that one is refused.
+    """
     # First of all: a second request with the same key waits here until this one has ended.
     now = timezone.now()
     if (prepared := orders[0].prepared) is not None:  # which comes alone
         batches = [_fill(prepared, orders[0], now)]
     else:
         batches = [_batch_of(order, now) for order in orders]
-        write_batches(batches)
+        write_rows(batches)
     written = list(zip(batches, [order.plan for order in orders], strict=True))
     quotes = _save_quotes([order.plan for order in orders])
     _copy_messages(written, quotes)
@@ -299,7 +302,7 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
             quantity=plan.message_count, actor=one.created_by, currency=plan.currency, subsidies=plan.subsidies,
         )
         for one, plan in written
-    ])  # fmt: skip
+    ], explains=len(written) == 1)  # fmt: skip
     price_lists = {id(plan.prices): plan.prices for _, plan in written}.values()
     check_payers(price_lists)
     payers = {prices.payer.pk for prices in price_lists if prices.payer_terms.pays_by_card}

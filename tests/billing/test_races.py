@@ -97,11 +97,11 @@ def test_canary_without_the_floor_a_check_before_the_hold_lets_more_than_ten_thr
     as_owner("ALTER TABLE billing_ledgeraccount DROP CONSTRAINT wallet_floor")
     real = ledger.hold_all
 
-    def look_then_hold(orders: list[ledger.HoldOrder]) -> Any:
+    def look_then_hold(orders: list[ledger.HoldOrder], *, explains: bool = True) -> Any:
         if balance_of(orders[0].payer).available < orders[0].amount:
             raise ledger.InsufficientFunds("no", D(1))
         looked.wait(timeout=30)
-        return real(orders)
+        return real(orders, explains=explains)
 
     looked = threading.Barrier(50)
     monkeypatch.setattr(ledger, "hold_all", look_then_hold)

@@ -1,7 +1,7 @@
 """Changing who pays, or how: nothing is stranded, whatever is under way (billing/services/switching.py)."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -224,7 +224,7 @@ def test_a_batch_planned_before_the_switch_is_refused_after_it(
 def test_canary_without_the_second_look_the_parent_pays_after_the_switch(
     committed_db: Any, billed_member: Member, reseller: Member, run_together: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(PriceList, "check_payer", lambda self: None)
+    monkeypatch.setattr(acceptance, "check_payers", lambda lists: None)
 
     sent, _ = send_past_a_switch(billed_member, run_together, monkeypatch)
 
@@ -235,10 +235,10 @@ def test_canary_without_the_second_look_the_parent_pays_after_the_switch(
 def switch_inside_a_send(child: Member, race: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """A batch has its hold and has looked at the terms; the method that the switch has committed until it commits."""
     looked, seen = threading.Event(), list[str]()
-    look: Callable[[PriceList], None] = PriceList.check_payer
+    look: Callable[[Iterable[PriceList]], None] = acceptance.check_payers
 
-    def look_and_wait(prices: PriceList) -> None:
-        look(prices)
+    def look_and_wait(lists: Iterable[PriceList]) -> None:
+        look(lists)
         looked.set()
         switched.wait(timeout=1)
         seen.append(terms_of(child).method)
@@ -253,7 +253,7 @@ def switch_inside_a_send(child: Member, race: Any, monkeypatch: pytest.MonkeyPat
         switched.set()
         return None
 
-    monkeypatch.setattr(PriceList, "check_payer", look_and_wait)
+    monkeypatch.setattr(acceptance, "check_payers", look_and_wait)
     outcomes = race(2, act)
     assert isinstance(outcomes[0], Batch)
     return seen[0]
