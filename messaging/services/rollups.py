@@ -10,18 +10,20 @@ hour, and its receipts come in for days.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.utils import timezone
 
 log = structlog.get_logger(__name__)
 
 CHUNK = 20_000  # rows of differences rolled up in one transaction
 LOCK = 0x52455054  # "REPT": the advisory lock of whoever rolls up
 DAY = timedelta(days=1)
+RECENT_DAYS = 3
 
 _FAILED = "('undelivered', 'expired', 'rejected', 'blocked', 'failed')"
 
@@ -165,17 +167,22 @@ def _roll_up_chunk() -> int:
 def recount(first: datetime, until: datetime) -> int:
     """Compare the counts from ``first`` up to ``until`` (both at a quarter of an hour) with the messages.
 
-    Differences are corrected by further differences; returns how many there were, 0 unless something wrote messages
+    What differs is corrected by further differences; returns how many there were, 0 unless something wrote messages
     without counting them. Safe at any time: one snapshot sees messages and counts. Only for months whose messages are
     still there.
     """
     found = 0
     while first < until:
         end = min(first + DAY, until)
-        with transaction.atomic(), connection.cursor() as cursor:
+        with connection.cursor() as cursor:
             cursor.execute("SELECT messaging_recount(%s, %s)", [first, end])
-            count = cursor.fetchone()[0]
-        if count:
-            log.error("reports.recounted", day=first.isoformat(), differences=count)
-        found, first = found + count, end
+            found += cursor.fetchone()[0]
+        first = end
     return found
+
+
+def recount_recent() -> None:
+    """Count the last RECENT_DAYS anew; whatever was wrong is right then, and said loudly."""
+    until = datetime.combine(timezone.now().date(), time.min, tzinfo=UTC)
+    if differences := recount(until - RECENT_DAYS * DAY, until):
+        log.error("reports.recounted", differences=differences)
