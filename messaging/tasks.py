@@ -13,6 +13,7 @@ from messaging.services import (
     partitions,
     preparing,
     receipts,
+    rollups,
     route_health,
     scheduling,
     settling,
@@ -137,6 +138,18 @@ def make_inbound_calls() -> None:
     taken(CALLS)
     if inbound_calls.make_calls():
         wake(CALLS)
+
+
+@shared_task(name="messaging.tasks.roll_up_reports")
+def roll_up_reports() -> None:
+    """Add what was counted since the last time to the sums that reports read."""
+    rollups.roll_up()
+
+
+@shared_task(name="messaging.tasks.recount_reports")
+def recount_reports() -> None:
+    """Every night: compare the last days' counts with the messages."""
+    rollups.recount_recent()
 
 
 @shared_task(name="messaging.tasks.sample_routes")

@@ -211,6 +211,8 @@ CELERY_BEAT_SCHEDULE = {
     "inbound-actions": {"task": "messaging.tasks.do_inbound_actions", "schedule": 2, "options": {"expire_seconds": 2}},
     "inbound-calls": {"task": "messaging.tasks.make_inbound_calls", "schedule": 5, "options": {"expire_seconds": 5}},
     "partitions": {"task": "messaging.tasks.ensure_partitions", "schedule": 6 * 60 * 60},
+    "roll-up-reports": {"task": "messaging.tasks.roll_up_reports", "schedule": 15, "options": {"expire_seconds": 15}},
+    "recount-reports": {"task": "messaging.tasks.recount_reports", "schedule": crontab(hour="3", minute="30")},
     "renew-numbers": {"task": "virtual_numbers.tasks.renew_numbers", "schedule": 60, "options": {"expire_seconds": 60}},
     "renew-keywords": {"task": "keywords.tasks.renew_keywords", "schedule": 60, "options": {"expire_seconds": 60}},
     "number-quarantines": {"task": "virtual_numbers.tasks.end_quarantines", "schedule": 60 * 60},
