@@ -18,26 +18,23 @@ from django.db.backends.utils import CursorWrapper
 from accounts.countries import country_name
 from accounts.models import Account
 from billing.statements import Period
+from messaging.report_counts import TOLD, values_of
 
-# From the captures, by their own index (movement_capture), to their messages (message_settlement): counted per capture
-# and quote first, so that prices are joined to a few rows. ``level`` counts from 0: the viewer's place in a chain.
-_MARGINS = """
-WITH captures AS MATERIALIZED (
-    SELECT t.id, (t.created_at AT TIME ZONE %(zone)s)::date AS day FROM billing_ledgertransaction t
-    WHERE t.about_id = ANY(%(below)s) AND t.kind = 'capture' AND t.currency = %(currency)s
-      AND t.created_at >= %(begin)s AND t.created_at < %(end)s
-), counted AS MATERIALIZED (
-    SELECT c.day, m.account_id, m.quote_id, count(*) AS messages, sum(m.parts) AS parts
-    FROM captures c JOIN messaging_message m ON m.settlement_id = c.id GROUP BY 1, 2, 3
+# From what is counted on the days of captures. ``level`` counts from 0: the viewer's place in a chain.
+_MARGINS = f"""
+WITH {TOLD}, counted AS MATERIALIZED (
+    SELECT day, account_id, quote_id, sum(captured) AS messages, sum(captured_parts) AS parts
+    FROM told GROUP BY 1, 2, 3 HAVING sum(captured) <> 0
 )
 SELECT counted.day, sender.path[%(depth)s], quote.country, sum(counted.messages), sum(counted.parts),
        sum(counted.parts * (quote.chain -> (%(level)s + 1) ->> 1)::numeric),
        sum(counted.parts * (quote.chain -> %(level)s ->> 1)::numeric)
 FROM counted JOIN billing_quote quote ON quote.id = counted.quote_id
 JOIN accounts_account sender ON sender.id = counted.account_id
-WHERE (quote.chain -> %(level)s ->> 0)::bigint = %(viewer)s AND jsonb_array_length(quote.chain) > %(level)s + 1
+WHERE quote.currency = %(currency)s AND (quote.chain -> %(level)s ->> 0)::bigint = %(viewer)s
+  AND jsonb_array_length(quote.chain) > %(level)s + 1
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-"""
+"""  # noqa: S608 (no values of others in it)
 
 # From the movements of money for credits, by their own index (movement_of_payment), to the lot that they bought or took
 # back. How many credits a movement was for follows from what the lot's payer paid or got, at the lot's price.
@@ -45,7 +42,7 @@ _MARGINS_OF_CREDITS = """
 WITH moved AS MATERIALIZED (
     SELECT t.id, t.about_id, t.reference, (t.created_at AT TIME ZONE %(zone)s)::date AS day
     FROM billing_ledgertransaction t
-    WHERE t.about_id = ANY(%(below)s) AND t.kind IN ('credits', 'takeback') AND t.currency = %(currency)s
+    WHERE t.about_id = ANY(%(accounts)s) AND t.kind IN ('credits', 'takeback') AND t.currency = %(currency)s
       AND t.kind NOT IN ('hold', 'capture', 'release')
       AND t.created_at >= %(begin)s AND t.created_at < %(end)s
 ), counted AS (
@@ -73,12 +70,12 @@ WITH charged AS MATERIALIZED (
     SELECT (t.created_at AT TIME ZONE %(zone)s)::date AS day, t.about_id, t.kind, c.subscription_id, c.amount,
            share.own, share.below
     FROM billing_ledgertransaction t
-    JOIN billing_servicecharge c ON c.transaction_id = t.id AND c.payer_id = ANY(%(below)s)
+    JOIN billing_servicecharge c ON c.transaction_id = t.id AND c.payer_id = ANY(%(accounts)s)
     CROSS JOIN LATERAL (
         SELECT sum((e ->> 1)::numeric) FILTER (WHERE (e ->> 0)::bigint = %(viewer)s) AS own,
-               coalesce(sum((e ->> 1)::numeric) FILTER (WHERE (e ->> 0)::bigint = ANY(%(below)s)), 0) AS below
+               coalesce(sum((e ->> 1)::numeric) FILTER (WHERE (e ->> 0)::bigint = ANY(%(accounts)s)), 0) AS below
         FROM jsonb_array_elements(c.earnings) AS e) AS share
-    WHERE t.about_id = ANY(%(below)s) AND t.kind IN ('number', 'keyword') AND t.currency = %(currency)s
+    WHERE t.about_id = ANY(%(accounts)s) AND t.kind IN ('number', 'keyword') AND t.currency = %(currency)s
       AND t.kind NOT IN ('hold', 'capture', 'release')
       AND t.created_at >= %(begin)s AND t.created_at < %(end)s AND share.own IS NOT NULL
 )
@@ -177,17 +174,8 @@ def margin_report(viewer: Account, period: Period) -> MarginReport:
 
     Only what they, or an account between, paid for: what the viewer pays for its clients is in the client activity.
     """
-    begin, end = period.bounds(viewer)
-    values: dict[str, Any] = {
-        "zone": viewer.time_zone,
-        "below": list(Account.objects.below(viewer).values_list("pk", flat=True)),
-        "currency": viewer.currency,
-        "begin": begin,
-        "end": end,
-        "viewer": viewer.pk,
-        "depth": len(viewer.path) + 1,  # arrays count from 1: the next one below the viewer
-        "level": len(viewer.path) - 2,  # a chain begins with the platform's client, the second of every path
-    }
+    below = list(Account.objects.below(viewer).values_list("pk", flat=True))
+    values = values_of(viewer, below, period)
     with connection.cursor() as cursor:
         return MarginReport(period, viewer.currency, _named(_find(cursor, values)))
 

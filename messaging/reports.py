@@ -1,4 +1,4 @@
-"""Figures of a period: by day, by country, and per client billed to an account. One statement each, within key bounds.
+"""Figures of a period: by day, by country, and per client billed to an account. One statement each, over kept counts.
 
 A message belongs to the day (of the viewer's zone) on which it was accepted. Money is that of messages which a carrier
 accepted: captured, never given back (PRODUCT.md, money rule 4).
@@ -14,26 +14,19 @@ from django.db import connection
 from accounts.countries import country_name
 from accounts.models import Account
 from billing.statements import Period
-from messaging.periods import uuid_bounds
+from messaging.report_counts import TOLD, values_of
 
-# Counting groups by key and quote first: prices are then joined to a few thousand rows, not to every message.
-_SUMMARY = """
-WITH counted AS MATERIALIZED (
-    SELECT (uuid_extract_timestamp(id) AT TIME ZONE %(zone)s)::date AS day, quote_id,
-           count(*) AS messages, count(sent_at) AS sent,
-           count(*) FILTER (WHERE state = 'delivered') AS delivered,
-           count(*) FILTER (WHERE state IN ('undelivered', 'expired', 'rejected', 'blocked', 'failed')) AS failed,
-           coalesce(sum(parts) FILTER (WHERE sent_at IS NOT NULL), 0) AS parts,
-           coalesce(sum(price) FILTER (WHERE sent_at IS NOT NULL), 0) AS price
-    FROM messaging_message
-    WHERE account_id = ANY(%(accounts)s) AND id >= %(begin)s AND id < %(end)s
-    GROUP BY 1, 2
+_SUMMARY = f"""
+WITH {TOLD}, counted AS MATERIALIZED (
+    SELECT day, quote_id, sum(messages) AS messages, sum(sent) AS sent, sum(delivered) AS delivered,
+           sum(failed) AS failed, sum(parts) AS parts
+    FROM told GROUP BY 1, 2 HAVING sum(messages) <> 0
 ), priced AS (
     SELECT counted.*, quote.country,
            CASE WHEN quote.payer_id = %(viewer)s AND quote.currency = (
                SELECT coalesce(max('SMS') FILTER (WHERE method = 'sms_credits'), %(currency)s)
                FROM billing_billingterms WHERE account_id = %(viewer)s)
-           THEN counted.price ELSE 0 END AS spend,
+           THEN counted.parts * quote.unit_price ELSE 0 END AS spend,
            CASE WHEN (quote.chain -> %(level)s ->> 0)::bigint = %(viewer)s THEN counted.parts * coalesce(
                (quote.chain -> (%(level)s + 1) ->> 1)::numeric - (quote.chain -> %(level)s ->> 1)::numeric, 0)
            ELSE 0 END AS margin
@@ -41,16 +34,19 @@ WITH counted AS MATERIALIZED (
 )
 SELECT day, country, sum(messages), sum(sent), sum(delivered), sum(failed), sum(parts), sum(spend), sum(margin)
 FROM priced GROUP BY GROUPING SETS ((day), (country), ())
-"""
+"""  # noqa: S608 (no values of others in it)
 
-_ACTIVITY = """
-SELECT sender.path[%(depth)s] AS client, count(*), sum(parts), sum(price), sum(display_price)
-FROM messaging_message message JOIN accounts_account sender ON sender.id = message.account_id
-WHERE message.account_id = ANY(%(accounts)s) AND message.payer_id = %(viewer)s
-    AND message.id >= %(begin)s AND message.id < %(end)s AND message.sent_at IS NOT NULL
-    AND message.display_price IS NOT NULL
+_ACTIVITY = f"""
+WITH {TOLD}, counted AS MATERIALIZED (
+    SELECT account_id, quote_id, sum(sent) AS sent, sum(parts) AS parts FROM told GROUP BY 1, 2 HAVING sum(sent) <> 0
+)
+SELECT sender.path[%(depth)s] AS client, sum(sent), sum(parts), sum(parts * quote.unit_price),
+       sum(parts * quote.display_price)
+FROM counted JOIN accounts_account sender ON sender.id = counted.account_id
+JOIN billing_quote quote ON quote.id = counted.quote_id
+WHERE quote.payer_id = %(viewer)s AND quote.display_price IS NOT NULL
 GROUP BY 1
-"""
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -94,17 +90,7 @@ class Summary:
 
 def summarise(viewer: Account, accounts: list[Account], period: Period) -> Summary:
     """The figures of ``accounts`` (the viewer's own or below it) in the viewer's time zone."""
-    begin, end = uuid_bounds(period, viewer)
-    values: dict[str, Any] = {
-        "zone": viewer.time_zone,
-        "accounts": [account.pk for account in accounts],
-        "begin": begin,
-        "end": end,
-        "viewer": viewer.pk,
-        "currency": viewer.currency,
-        # A quote's chain begins with the platform's client, which is the second of every path.
-        "level": len(viewer.path) - 2,
-    }
+    values = values_of(viewer, [account.pk for account in accounts], period)
     with connection.cursor() as db:
         db.execute(_SUMMARY, values)
         rows = db.fetchall()
@@ -150,20 +136,15 @@ class Activity:
 
 def client_activity(viewer: Account, accounts: list[Account], period: Period) -> tuple[list[Activity], Activity]:
     """Per direct client (its own clients' messages included) whose activity the viewer paid, and the total."""
-    begin, end = uuid_bounds(period, viewer)
-    below = [account.pk for account in accounts if account.pk != viewer.pk]
-    values: dict[str, Any] = {
-        "depth": len(viewer.path) + 1,  # arrays count from 1: the next one below the viewer
-        "accounts": below,
-        "viewer": viewer.pk,
-        "begin": begin,
-        "end": end,
-    }
+    values = values_of(viewer, [account.pk for account in accounts if account.pk != viewer.pk], period)
     with connection.cursor() as db:
         db.execute(_ACTIVITY, values)
         rows = db.fetchall()
     clients = Account.objects.in_bulk([row[0] for row in rows])
-    found = [Activity(clients[row[0]], *row[1:]) for row in rows]
+    found = [
+        Activity(clients[client], int(messages), int(parts), cost, billed)
+        for client, messages, parts, cost, billed in rows
+    ]
     total = Activity(
         None,
         sum(one.messages for one in found),
