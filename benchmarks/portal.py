@@ -38,7 +38,8 @@ def engines(name: str, *, statements: bool = False) -> Iterator[EmbeddedPostgres
         subprocess.run(["cp", "-a", migrated_template() / "pgdata", directory / "pgdata"], check=True)
         if statements:
             with (directory / "pgdata" / "postgresql.auto.conf").open("a") as settings:
-                settings.write("shared_preload_libraries = 'pg_stat_statements'\npg_stat_statements.track_planning = on\n")
+                settings.write("shared_preload_libraries = 'pg_stat_statements'\n")
+                settings.write("pg_stat_statements.track_planning = on\n")
         postgres = EmbeddedPostgres(directory / "pgdata", log=directory / "postgres.log", password=PASSWORD)
         valkey = EmbeddedValkey(directory / "valkey", log=directory / "valkey.log")
         try:

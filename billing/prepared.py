@@ -6,10 +6,31 @@ the ledger that takes longer than the movement itself (docs/ledger.md, Speed).
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+
+class PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
+    """A cursor on Django's connection whose statements are prepared when it runs them often.
+
+    Raises Django's database errors. Values need a cast where nothing else tells their type.
+    """
+
+    def __init__(self) -> None:
+        connection.ensure_connection()
+        super().__init__(connection.connection)
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        """As psycopg's."""
+        connection.validate_no_broken_transaction()
+        with connection.wrap_database_errors:
+            return super().execute(query, params, **options)
+
+
+AnyCursor = CursorWrapper | PreparedCursor
 
 
 def fetch_prepared(query: str, values: Mapping[str, Any] | Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -17,9 +38,7 @@ def fetch_prepared(query: str, values: Mapping[str, Any] | Sequence[Any]) -> lis
 
     Its values need a cast where nothing else tells their type (``%(key)s::text``).
     """
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with PreparedCursor() as cursor:
         return cursor.execute(query, values, prepare=True).fetchall()
 
 

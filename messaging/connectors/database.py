@@ -42,8 +42,8 @@ async def connect(name: str) -> psycopg.AsyncConnection[Any]:
             **connection_parameters(),
             application_name=name[:60],
             autocommit=True,
-            # A plan made while a queue was empty must not be kept for when it is full.
-            prepare_threshold=None,
+            # The settings leave one plan to each statement, however full its queue is.
+            prepare_threshold=2,
         )
     except psycopg.OperationalError as error:
         raise DatabaseAway(str(error)) from error

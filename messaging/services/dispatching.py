@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from django.db import OperationalError, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import OperationalError, transaction
 
+from billing.prepared import PreparedCursor
 from messaging.models import MessageClass, Route
 from messaging.services.plans import pin_plans
 from messaging.services.rollups import note_late
@@ -117,7 +117,7 @@ def dispatch_route(route_id: int) -> Dispatched:
     """
     block_opted_out()
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), PreparedCursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '1s'")
             route = Route.objects.select_for_update(no_key=True).filter(pk=route_id, is_paused=False).first()
             if route is None:
@@ -144,7 +144,7 @@ def stock_limit(throughput: int) -> int:
 class _Visit:
     """One look at a route in one transaction, which holds the route's row."""
 
-    def __init__(self, cursor: CursorWrapper, route: Route) -> None:
+    def __init__(self, cursor: PreparedCursor, route: Route) -> None:
         self._cursor = cursor
         self._route = route
         self._released = 0
@@ -159,8 +159,8 @@ class _Visit:
         wants_more = False
         for message_class, accounts in waiting.items():  # the most urgent first
             # Less urgent messages in stock take no room from more urgent ones: connectors claim those first.
-            self._cursor.execute(_STOCK, [self._route.pk, message_class, limit])
-            room = limit - self._cursor.fetchone()[0]
+            [(stock,)] = self._cursor.execute(_STOCK, [self._route.pk, message_class, limit])
+            room = limit - stock
             taken = self._release_class(message_class, accounts, room, turns.of(message_class)) if room > 0 else 0
             wants_more = wants_more or taken >= room
         self._allowances.save()
@@ -236,7 +236,7 @@ class _Visit:
 class _Turns:
     """What the accounts waiting for a route are owed, by class; kept between visits where several accounts wait."""
 
-    def __init__(self, cursor: CursorWrapper, route_id: int, *, needed: bool) -> None:
+    def __init__(self, cursor: PreparedCursor, route_id: int, *, needed: bool) -> None:
         self._cursor = cursor
         self._route_id = route_id
         self._credits: dict[str, dict[str, float]] = {}

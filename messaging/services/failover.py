@@ -14,11 +14,11 @@ from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import transaction
 
 from accounts.models import Account
 from billing.models import CREDITS, Quote
+from billing.prepared import PreparedCursor
 from messaging.models import Message, Route
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.rollups import CHANGED, NOTE
@@ -144,7 +144,7 @@ def reroute_exhausted() -> Rerouted:
 
 @transaction.atomic
 def _reroute_exhausted_chunk(planners: _Planners) -> Rerouted:
-    with connection.cursor() as cursor:
+    with PreparedCursor() as cursor:
         messages = _pick(cursor, _EXHAUSTED, {"chunk": CHUNK})
         planners.prepare(messages)
         moves = [move for one in messages if (move := planners.next_of(one, set()))]
@@ -181,7 +181,7 @@ def _waiting_accounts(route_id: int) -> Iterator[tuple[int, int]]:
     """(class, account) of everything queued on the route."""
     at = (-1, 0)
     while True:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), PreparedCursor() as cursor:
             pin_plans(cursor)
             cursor.execute(_NEXT_ACCOUNT, [route_id, *at])
             row = cursor.fetchone()
@@ -209,7 +209,7 @@ class _Done(NamedTuple):
 
 @transaction.atomic
 def _move_picked(planners: _Planners, closed: set[int], query: str, values: dict[str, int]) -> _Done:
-    with connection.cursor() as cursor:
+    with PreparedCursor() as cursor:
         messages = _pick(cursor, query, values | {"chunk": CHUNK})
         planners.prepare(messages)
         moves = [move for one in messages if (move := planners.next_of(one, closed))]
@@ -217,7 +217,7 @@ def _move_picked(planners: _Planners, closed: set[int], query: str, values: dict
     return _Done(len(messages), len(moves))
 
 
-def _pick(cursor: CursorWrapper, query: str, values: dict[str, int]) -> list[_Waiting]:
+def _pick(cursor: PreparedCursor, query: str, values: dict[str, int]) -> list[_Waiting]:
     pin_plans(cursor)
     cursor.execute(query, values)
     rows = [_Waiting(*row) for row in cursor.fetchall()]
@@ -225,7 +225,7 @@ def _pick(cursor: CursorWrapper, query: str, values: dict[str, int]) -> list[_Wa
     return rows
 
 
-def _move(cursor: CursorWrapper, moves: list[_Move]) -> None:
+def _move(cursor: PreparedCursor, moves: list[_Move]) -> None:
     if not moves:
         return
     join_by_hash(cursor)
@@ -235,7 +235,7 @@ def _move(cursor: CursorWrapper, moves: list[_Move]) -> None:
     _wake_all(DISPATCH, {move.route_id for move in moves})
 
 
-def _fail(cursor: CursorWrapper, messages: list[_Waiting]) -> None:
+def _fail(cursor: PreparedCursor, messages: list[_Waiting]) -> None:
     if not messages:
         return
     join_by_hash(cursor)

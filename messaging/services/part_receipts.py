@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from django.db.backends.utils import CursorWrapper
-
+from billing.prepared import PreparedCursor
 from messaging.models import Message
 from messaging.services.receipt_matching import OpenReceipt
 
@@ -54,7 +53,7 @@ class Long:
         return State.DELIVERED if delivered >= self.parts else None
 
 
-def load_long(cursor: CursorWrapper, message_ids: list[UUID]) -> dict[UUID, Long]:
+def load_long(cursor: PreparedCursor, message_ids: list[UUID]) -> dict[UUID, Long]:
     """Read the parts of these messages; the caller has locked the messages."""
     long: dict[UUID, Long] = {}
     if message_ids:
@@ -66,7 +65,7 @@ def load_long(cursor: CursorWrapper, message_ids: list[UUID]) -> dict[UUID, Long
     return long
 
 
-def save_parts(cursor: CursorWrapper, long: dict[UUID, Long]) -> None:
+def save_parts(cursor: PreparedCursor, long: dict[UUID, Long]) -> None:
     """Write the words that parts got."""
     rows = [
         (one.message_id, part, one.route_id, receipt.carrier_id, one.states[part], receipt.error_code)

@@ -3,8 +3,9 @@
 from datetime import date, timedelta
 
 from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
+
+from billing.prepared import AnyCursor
 
 MONTHS_AHEAD = 3
 
@@ -19,7 +20,7 @@ def ensure_partitions() -> int:
         return int(cursor.fetchone()[0])
 
 
-def partitions_since(cursor: CursorWrapper, table: str, days: int) -> list[str]:
+def partitions_since(cursor: AnyCursor, table: str, days: int) -> list[str]:
     """Names of the partitions of ``table`` that hold what was made in the last ``days`` days, the newest first.
 
     For statements that look rows up by another index than the ids'. Bounded by ids instead, they invite the planner to

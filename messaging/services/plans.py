@@ -5,9 +5,12 @@ whole partitions. Such statements are of two kinds. Those that find rows are wri
 settings make that the only choice. Those that update known rows from arrays name the ids twice: as
 ``m.id = ANY(ids)``, which finds the rows by their keys in the right partitions, and in a join with the arrays, which
 needs a hash join: by any other it compares all with all. tests/messaging/test_plans.py watches them.
+
+As their plan is always the same, it is made once for each connection: they run through PreparedCursor. Planning one of
+them for all months takes longer than running it for a few messages.
 """
 
-from django.db.backends.utils import CursorWrapper
+from billing.prepared import AnyCursor
 
 SETTINGS = {
     "enable_seqscan": "off",
@@ -15,25 +18,27 @@ SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_sort": "off",
+    "plan_cache_mode": "force_generic_plan",
 }
+_USUAL = dict.fromkeys((*SETTINGS, "enable_nestloop"), "on") | {"plan_cache_mode": "auto"}
 
 _PIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
-_UNPIN = "SELECT " + ", ".join(f"set_config('{name}', 'on', true)" for name in (*SETTINGS, "enable_nestloop"))
+_UNPIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _USUAL.items())
 
 
 HASH_JOINS = "SELECT set_config('enable_hashjoin', 'on', {local}), set_config('enable_nestloop', 'off', {local})"
 
 
-def pin_plans(cursor: CursorWrapper) -> None:
+def pin_plans(cursor: AnyCursor) -> None:
     """Use index walks until the open transaction ends."""
     cursor.execute(_PIN)
 
 
-def unpin_plans(cursor: CursorWrapper) -> None:
+def unpin_plans(cursor: AnyCursor) -> None:
     """Let the planner choose again: any other statement may need what the pins forbid, such as sorting a few rows."""
     cursor.execute(_UNPIN)
 
 
-def join_by_hash(cursor: CursorWrapper) -> None:
+def join_by_hash(cursor: AnyCursor) -> None:
     """For updates of known rows from arrays, until the open transaction ends."""
     cursor.execute(HASH_JOINS.format(local="true"))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.backends.utils import CursorWrapper
-
+from billing.prepared import AnyCursor
 from messaging.services.partitions import partitions_since
 from smpp.receipt_ids import IdFormat, likely_ids, receipt_ids
 
@@ -92,7 +91,7 @@ class _Guess(NamedTuple):
     carrier_id: str
 
 
-def match_by_id(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
+def match_by_id(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
     """Find messages and parts of long messages by the ids that the carrier gave them; keyed by receipt.
 
     First as the connector's setting says. What is not found so is looked for with other leading zeros and in the other
@@ -119,7 +118,7 @@ def match_by_id(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID
     return {receipts[number].id: match for number, match in found.items()}
 
 
-def _carriers(cursor: CursorWrapper, route_ids: set[int]) -> dict[int, Carrier]:
+def _carriers(cursor: AnyCursor, route_ids: set[int]) -> dict[int, Carrier]:
     cursor.execute(_CARRIERS, [list(route_ids)])
     return {route_id: Carrier(id_format, routes) for route_id, id_format, routes in cursor.fetchall()}
 
@@ -129,7 +128,7 @@ def _of(carriers: dict[int, Carrier], receipt: OpenReceipt) -> Carrier:
     return carriers.get(receipt.route_id) or Carrier(IdFormat.AS_IS, [receipt.route_id])
 
 
-def _find(cursor: CursorWrapper, guesses: list[_Guess]) -> dict[int, Match]:
+def _find(cursor: AnyCursor, guesses: list[_Guess]) -> dict[int, Match]:
     """The best match of each receipt, by its number; the likeliest guess counts, and of ids used again the newest."""
     if not guesses:
         return {}
@@ -148,7 +147,7 @@ def _find(cursor: CursorWrapper, guesses: list[_Guess]) -> dict[int, Match]:
     return {receipt: Match(message_id, part) for receipt, (_, message_id, part) in best.items()}
 
 
-def _by_id(cursor: CursorWrapper) -> str:
+def _by_id(cursor: AnyCursor) -> str:
     messages = partitions_since(cursor, "messaging_message", MATCH_DAYS)
     parts = partitions_since(cursor, "messaging_messagepart", MATCH_DAYS)
     lookups = [_MESSAGES.format(partition=name) for name in messages]
@@ -156,7 +155,7 @@ def _by_id(cursor: CursorWrapper) -> str:
     return _BY_ID + " UNION ALL ".join(lookups)
 
 
-def match_unknown(cursor: CursorWrapper, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
+def match_unknown(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
     """Match receipts with an id that nobody knows to messages that are ``unknown``: perhaps they reached the carrier.
 
     A receipt proves that its message did, provided that no other can be meant: it must be the only open message of

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import transaction
 
+from billing.prepared import PreparedCursor
 from billing.services.settlement import Settled
 from messaging.models import Message
 from messaging.services.part_receipts import Long, load_long, save_parts
@@ -130,7 +130,7 @@ def apply_waiting(limit: int) -> int:
 @transaction.atomic
 def apply_chunk() -> int:
     """Apply up to CHUNK stored receipts in one transaction; returns how many were looked at."""
-    with connection.cursor() as cursor:
+    with PreparedCursor() as cursor:
         pin_plans(cursor)
         cursor.execute(_PICK, [CHUNK])
         receipts = [OpenReceipt(*row) for row in cursor.fetchall()]
@@ -143,7 +143,7 @@ def apply_chunk() -> int:
     return len(receipts)
 
 
-def _apply(cursor: CursorWrapper, matched: list[tuple[OpenReceipt, Match]]) -> None:
+def _apply(cursor: PreparedCursor, matched: list[tuple[OpenReceipt, Match]]) -> None:
     cursor.execute(_LOCK, [sorted({match.message_id for _, match in matched})])
     found = {row[0]: _Found(*row[1:]) for row in cursor.fetchall()}
     long = load_long(cursor, [message_id for message_id, one in found.items() if one.pieces > 1])
@@ -161,7 +161,7 @@ def _apply(cursor: CursorWrapper, matched: list[tuple[OpenReceipt, Match]]) -> N
         _settle_and_write(cursor, outcomes, found)
 
 
-def _settle_and_write(cursor: CursorWrapper, outcomes: dict[UUID, Outcome], found: dict[UUID, _Found]) -> None:
+def _settle_and_write(cursor: PreparedCursor, outcomes: dict[UUID, Outcome], found: dict[UUID, _Found]) -> None:
     """Write what messages become, and capture those that are not settled: the carrier has what it reports on.
 
     Where the ledger refuses, the receipts count all the same; settling finds out which batch's books are wrong.
@@ -191,7 +191,7 @@ def _lines(messages: Iterable[_Found]) -> list[Line]:
 
 
 def _write(
-    cursor: CursorWrapper, outcomes: dict[UUID, Outcome], batches: dict[UUID, UUID], settled: dict[UUID, Settled]
+    cursor: PreparedCursor, outcomes: dict[UUID, Outcome], batches: dict[UUID, UUID], settled: dict[UUID, Settled]
 ) -> None:
     """Write outcomes; messages in ``batches`` (message: batch) are settled as their batch was."""
     keys = sorted(outcomes)
@@ -227,11 +227,14 @@ def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) 
     return Outcome(State.SENT, "", "", receipt.carrier_id) if is_proven else None
 
 
-def _file(cursor: CursorWrapper, receipts: list[OpenReceipt], matches: dict[UUID, Match]) -> None:
+def _file(cursor: PreparedCursor, receipts: list[OpenReceipt], matches: dict[UUID, Match]) -> None:
     """Note which receipts are applied and when the others are tried again."""
     done = [one.id for one in receipts if one.id in matches]
     if done:
+        pin_plans(cursor)
+        join_by_hash(cursor)
         cursor.execute(_DONE, {"ids": done, "messages": [matches[key].message_id for key in done]})
+        unpin_plans(cursor)
     again = [one.id for one in receipts if one.id not in matches]
     if again:
         cursor.execute(_AGAIN, [FIRST_RETRY_SECONDS, MAX_ATTEMPTS, again])

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
+from billing.prepared import PreparedCursor
 from messaging.exceptions import BadSchedule, BadValidity
 from messaging.services.plans import pin_plans
 from messaging.services.rollups import note_late
@@ -85,7 +86,7 @@ class Queued:
 
 def queue_due() -> Queued:
     """Queue up to CHUNK messages whose time has come; those whose validity has ended meanwhile expire."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), PreparedCursor() as cursor:
         pin_plans(cursor)
         cursor.execute(_QUEUE, {"chunk": CHUNK, "late": LATE})
         rows = cursor.fetchall()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from django.db.backends.utils import CursorWrapper
+from billing.prepared import PreparedCursor
 
 _LIMITED = """
     SELECT t.account_id, t.throughput, t.daily_limit, a.time_zone, now()
@@ -74,7 +74,7 @@ class _Limit:
 class Allowances:
     """What the waiting accounts may send now. Holds the rows of their limits locked until the transaction ends."""
 
-    def __init__(self, cursor: CursorWrapper, paths: Iterable[list[int]]) -> None:
+    def __init__(self, cursor: PreparedCursor, paths: Iterable[list[int]]) -> None:
         """``paths``: of every waiting account, the ids from the root down to itself."""
         self._cursor = cursor
         self._limits: dict[int, _Limit] = {}

@@ -15,11 +15,11 @@ from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from django.db import Error, connection, transaction
-from django.db.backends.utils import CursorWrapper
+from django.db import Error, transaction
 
 from billing.exceptions import BillingError
 from billing.models import Quote
+from billing.prepared import PreparedCursor
 from billing.services import settlement
 from billing.services.settlement import Settled, Settlement
 from messaging.models import Batch
@@ -97,7 +97,7 @@ def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()
     Those that were sent less than ``patience`` seconds ago are left to their receipts. Raises what the ledger raises
     when a batch's books are wrong; then nothing of the chunk is settled.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), PreparedCursor() as cursor:
         picked = _pick(cursor, batch_id, without, patience)
         if not picked:
             return 0
@@ -128,7 +128,7 @@ def settle_waiting(limit: int, *, patience: float = 0) -> int:
     return total
 
 
-def _pick(cursor: CursorWrapper, batch_id: UUID | None, without: Sequence[UUID], patience: float) -> list[_Picked]:
+def _pick(cursor: PreparedCursor, batch_id: UUID | None, without: Sequence[UUID], patience: float) -> list[_Picked]:
     values = {"batch": batch_id, "without": list(without), "patience": patience}
     picked, room = list[_Picked](), CHUNK
     for query in _PICKS:
@@ -143,7 +143,7 @@ def _pick(cursor: CursorWrapper, batch_id: UUID | None, without: Sequence[UUID],
 
 def _find_broken(known: tuple[UUID, ...], patience: float) -> UUID | None:
     """The first batch that cannot be settled by itself; those before it are settled on the way."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), PreparedCursor() as cursor:
         batches = sorted({one.line.batch_id for one in _pick(cursor, None, known, patience)})
     for batch_id in batches:
         try:
@@ -181,7 +181,7 @@ def _margins(quote: Quote) -> list[tuple[int, Decimal]]:
     return [(owner, below - own) for (owner, own), (_, below) in pairwise(chain) if below != own]
 
 
-def _stamp(cursor: CursorWrapper, picked: list[_Picked], settled: dict[UUID, Settled]) -> None:
+def _stamp(cursor: PreparedCursor, picked: list[_Picked], settled: dict[UUID, Settled]) -> None:
     """Write to the chunk's messages that they are settled, and by which ledger transaction."""
     lines = [one.line for one in picked]
     made = [settled[line.batch_id] for line in lines]

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from messaging.connectors import statements
 from messaging.models import Message, Receipt, Route
-from messaging.services import dispatching, receipt_matching, receipts, settling
+from messaging.services import dispatching, receipt_matching, receipts, scheduling, settling
 from messaging.services.plans import join_by_hash, pin_plans
 from tests.cast import Member, fund
 from tests.messaging.test_acceptance import accept, numbers
@@ -47,6 +47,38 @@ def set_state(state: str) -> None:
 def rows_removed(plan: str) -> int:
     """Rows that were read and did not fit: thousands with a wrong index, a few in small tables."""
     return sum(int(found) for found in re.findall(r"Rows Removed by (?:Join )?Filter: (\d+)", plan))
+
+
+def prepared(query: str) -> str:
+    """The plan that a connection makes once, while there is nothing in any queue."""
+    names: dict[str, int] = {}
+    numbered = re.sub(
+        r"%(?:\((\w+)\))?s", lambda found: f"${names.setdefault(found[1] or str(len(names)), len(names) + 1)}", query
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        pin_plans(cursor)
+        cursor.execute("EXPLAIN (GENERIC_PLAN) " + numbered)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (dispatching._WAITING_ACCOUNTS, "route_id_message_class_account_id__idx"),
+        (dispatching._RELEASE, "route_id_message_class_account_id__idx"),
+        (statements._CLAIM, "route_id_message_class_priority_id_idx"),
+        (scheduling._QUEUE, "not_before_idx"),
+        (settling._PICKS[0], r"message_\d+_id_idx"),
+        (settling._PICKS[1], "sent_at_idx"),
+        (receipts._PICK, "next_try_at_idx"),
+    ],
+)
+def test_a_plan_that_was_made_for_an_empty_queue_serves_a_full_one(db, query: str, index: str):
+    plan = prepared(query)
+    assert re.search(index, plan), plan
+    # Of messages and receipts nothing else is read but what is known by its id.
+    others = re.findall(r"using (messaging_(?:message|receipt)_\d+_(?!pkey)\w+)", plan)
+    assert all(re.search(index, other) for other in others), plan
 
 
 def test_dispatching(full_queue: Route, client_member: Member):
