@@ -6,6 +6,8 @@ import structlog
 from django.core.cache import cache
 from redis.exceptions import RedisError
 
+from messaging.models import Preparation
+
 log = structlog.get_logger(__name__)
 
 LIFETIME = 15 * 60  # seconds; of a worker that died nothing stays
@@ -29,22 +31,23 @@ class Checked:
         return 0 < self.total == self.done
 
 
-def note(preparation_id: int, looked_at: int, total: int) -> None:
+def note(preparation: Preparation, looked_at: int, total: int) -> None:
     """Say how many of ``total`` were looked at, each counted once in every pass. A Valkey that is away is no error."""
     try:
-        cache.set(_key(preparation_id), (looked_at // PASSES, total), timeout=LIFETIME)
+        cache.set(_key(preparation), (looked_at // PASSES, total), timeout=LIFETIME)
     except RedisError as error:
         log.warning("preparing.not_noted", detail=str(error))
 
 
-def checked(preparation_id: int) -> Checked:
-    """What was noted last."""
+def checked(preparation: Preparation) -> Checked:
+    """What was noted last of what is being done to it now."""
     try:
-        return Checked(*cache.get(_key(preparation_id), (0, 0)))
+        return Checked(*cache.get(_key(preparation), (0, 0)))
     except RedisError as error:
         log.warning("preparing.not_known", detail=str(error))
         return Checked()
 
 
-def _key(preparation_id: int) -> str:
-    return f"preparing:{preparation_id}"
+def _key(preparation: Preparation) -> str:
+    """It is checked first and accepted later, perhaps after another check: each begins at nothing."""
+    return f"preparing:{preparation.pk}:{preparation.state}"

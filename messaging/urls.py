@@ -8,8 +8,8 @@ app_name = "messaging"
 
 urlpatterns = [
     path("send/", send.send, name="send"),
-    path("send/<slug:code>/", preparing.preparation, name="preparation"),
-    path("send/<slug:code>/progress/", preparing.preparation_progress, name="preparation-progress"),
+    path("send/<slug:code>/", preparing.preparation, name="send-prepared"),
+    path("send/<slug:code>/progress/", preparing.preparation_progress, name="send-progress"),
     path("batches/", batches.batch_list, name="batch-list"),
     path("batches/<slug:code>/", batches.batch_detail, name="batch-detail"),
     path("batches/<slug:code>/left-out.csv", batches.batch_left_out, name="batch-left-out"),

@@ -106,8 +106,8 @@ GET = {
     "contacts:opt-out-add": PRIVATE,
     "contacts:opt-in": ONLY_CLIENT,
     "messaging:send": PRIVATE,
-    "messaging:preparation": ONLY_CLIENT,
-    "messaging:preparation-progress": (LOGIN, WHOLE, 404, 404, ADMIN),
+    "messaging:send-prepared": ONLY_CLIENT,
+    "messaging:send-progress": (LOGIN, WHOLE, 404, 404, ADMIN),
     "messaging:batch-list": PRIVATE,
     "messaging:batch-detail": OF_CLIENT,
     "messaging:batch-left-out": OF_CLIENT,
@@ -184,7 +184,7 @@ def scene(reseller: Member, client_member: Member, outsider: Member, log_in: Log
     arguments |= contacts_arguments(client_member) | numbers_arguments(reseller, client_member)
     arguments |= keywords_arguments(client_member)
     prepared = Preparation.objects.create(account=client_member.account, created_by=client_member.user)
-    arguments |= {f"messaging:preparation{of}": {"code": prepared.code} for of in ("", "-progress")}
+    arguments |= {f"messaging:send-{page}": {"code": prepared.code} for page in ("prepared", "progress")}
     arguments["messaging:message-detail"] = {"key": str(message.pk)}
     chat = {"code": make_conversation(client_member).code}
     arguments |= {name: chat for name in GET if name.startswith("messaging:conversation")}
@@ -285,7 +285,7 @@ REFUSED_POSTS = {
     "keywords:secret": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "keywords:end": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:send": {"anonymous": LOGIN, "staff": ADMIN},
-    "messaging:preparation": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
+    "messaging:send-prepared": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-reply": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-read": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},
     "messaging:conversation-assign": {"anonymous": LOGIN, "reseller": 404, "outsider": 404, "staff": ADMIN},

@@ -223,7 +223,7 @@ def _planner(preparation: Preparation) -> Planner:
 
     def report(done: int, total: int) -> None:
         nonlocal before
-        note(preparation.pk, before + done, total)
+        note(preparation, before + done, total)
         before += total if done == total else 0
         batch = preparation.batch_id
         if batch is not None and not Batch.objects.filter(pk=batch, state=Batch.State.PREPARING).exists():

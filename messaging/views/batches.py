@@ -93,7 +93,7 @@ def _preparing_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
         return {}
     found = selectors.preparation_of(batch)
     if found is None or batch.state == Batch.State.PREPARING:
-        return {"checked": checked(found.pk) if found else None}
+        return {"checked": checked(found) if found else None}
     is_own = batch.account_id == request.account.pk
     pays = request.membership.role in MAY_BILL and selectors.pays_by_card(request.account)
     return {

@@ -35,9 +35,9 @@ def preparation(request: TenantRequest, code: str) -> HttpResponse:
         return redirect(f"{reverse('messaging:send')}?draft={found.code}")
     if step == "preview":
         preparing.check_again(found)
-        return redirect("messaging:preparation", code=code)
+        return redirect("messaging:send-prepared", code=code)
     if found.state == Preparation.State.CHECKING:
-        context = {"preparation": found, "checked": checked(found.pk)}
+        context = {"preparation": found, "checked": checked(found)}
         return render(request, "messaging/send_checking.html", context)
     return _answer(request, found, is_sent=step == "send")
 
@@ -73,8 +73,8 @@ def preparation_progress(request: TenantRequest, code: str) -> HttpResponse:
     if found is None:
         raise Http404("No such sending.")
     if not request.htmx:
-        return redirect("messaging:preparation", code=code)
+        return redirect("messaging:send-prepared", code=code)
     if found.state != Preparation.State.CHECKING:
         return HttpResponseClientRefresh()
-    context = {"preparation": found, "checked": checked(found.pk)}
+    context = {"preparation": found, "checked": checked(found)}
     return render(request, "messaging/_checking.html", context)

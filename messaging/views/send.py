@@ -89,7 +89,7 @@ def _may_add_credit(request: TenantRequest) -> bool:
 def _preview(request: TenantRequest, form: SendForm) -> HttpResponse:
     if form.is_large:
         found = preparing.start_check(account=request.account, actor=request.user, typed=form.typed())
-        return redirect("messaging:preparation", code=found.code)
+        return redirect("messaging:send-prepared", code=found.code)
     preview = preview_of(plan_batch(account=request.account, **form.sending()))
     # A new key for each preview: what is sent from this page is sent once, a changed text is another sending.
     return show_preview(request, form, preview, key=uuid.uuid4().hex)

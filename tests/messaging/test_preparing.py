@@ -88,7 +88,7 @@ def test_many_recipients_are_answered_at_once_checked_previewed_and_accepted(cli
     assert f'hx-get="{address}progress/"' in waiting
     assert f'id="refresh" href="{address}"' in waiting  # without JavaScript
     found = Preparation.objects.get()
-    preparing_progress.note(found.pk, 6, 6)
+    preparing_progress.note(found, 6, 6)
     fragment = browser.get(f"{address}progress/", headers=partial).content.decode()
     assert "3 of 6 recipients checked" in words(fragment)
     assert 'max="100" value="50"' in fragment
@@ -105,7 +105,9 @@ def test_many_recipients_are_answered_at_once_checked_previewed_and_accepted(cli
 
     batch = confirm(browser, address)
     assert (batch.state, batch.sender, batch.text, batch.currency) == ("preparing", "Shop", "Hello", "AUD")
-    preparing_progress.note(found.pk, 12, 6)
+    assert "Waits for its turn" in words(page_of(browser, batch))  # what the check noted is over
+    found.refresh_from_db()
+    preparing_progress.note(found, 12, 6)
     page = page_of(browser, batch)
     assert "All 6 recipients checked; their messages are being written." in words(page)
     assert f'hx-get="/batches/{batch.code}/progress/?preparing"' in page
@@ -169,8 +171,8 @@ def test_without_valkey_only_the_figures_are_missing(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("django.core.cache.cache.set", away)
     monkeypatch.setattr("django.core.cache.cache.get", away)
-    preparing_progress.note(1, 2, 3)
-    assert preparing_progress.checked(1).total == 0
+    preparing_progress.note(Preparation(pk=1), 2, 3)
+    assert preparing_progress.checked(Preparation(pk=1)).total == 0
 
 
 def test_a_form_that_became_large_since_its_preview_is_sent_once(client_member: Member, log_in: LogIn):
