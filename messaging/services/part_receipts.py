@@ -1,16 +1,15 @@
 """Receipts of long messages: every part has its own, and together they decide (docs/message-way.md)."""
 
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from billing.prepared import PreparedCursor
 from messaging.models import Message
-from messaging.services.receipt_matching import OpenReceipt
+from messaging.services.receipt_matching import Key, OpenReceipt
 
 State = Message.State
 
 _LOAD = """
-    SELECT m.id, m.parts, m.route_id, p.part, p.state
+    SELECT m.id::text, m.parts, m.route_id, p.part, p.state
     FROM unnest(%s::uuid[]) AS one(id) JOIN messaging_message m ON m.id = one.id
     LEFT JOIN messaging_messagepart p ON p.message_id = m.id
 """
@@ -26,7 +25,7 @@ _SAVE = """
 class Long:
     """A long message's parts with their last words ("" = none yet)."""
 
-    message_id: UUID
+    message_id: Key
     route_id: int
     parts: int
     states: dict[int, str] = field(default_factory=dict)
@@ -53,9 +52,9 @@ class Long:
         return State.DELIVERED if delivered >= self.parts else None
 
 
-def load_long(cursor: PreparedCursor, message_ids: list[UUID]) -> dict[UUID, Long]:
+def load_long(cursor: PreparedCursor, message_ids: list[Key]) -> dict[Key, Long]:
     """Read the parts of these messages; the caller has locked the messages."""
-    long: dict[UUID, Long] = {}
+    long: dict[Key, Long] = {}
     if message_ids:
         cursor.execute(_LOAD, [message_ids])
         for message_id, parts, route_id, part, state in cursor.fetchall():
@@ -65,7 +64,7 @@ def load_long(cursor: PreparedCursor, message_ids: list[UUID]) -> dict[UUID, Lon
     return long
 
 
-def save_parts(cursor: PreparedCursor, long: dict[UUID, Long]) -> None:
+def save_parts(cursor: PreparedCursor, long: dict[Key, Long]) -> None:
     """Write the words that parts got."""
     rows = [
         (one.message_id, part, one.route_id, receipt.carrier_id, one.states[part], receipt.error_code)

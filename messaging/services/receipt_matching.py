@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from billing.prepared import AnyCursor
 from messaging.services.partitions import partitions_since
@@ -17,17 +16,21 @@ PATIENCE = 3
 # A carrier keeps a message for some days; receipts come soon after.
 UNKNOWN_DAYS = 7
 
+# An id of a message or a receipt as PostgreSQL writes it. Thousands are read, compared and handed back at a time, and
+# making UUIDs of them takes longer than all else.
+Key = str
+
 # How many receipts tell of a message: one for each submitted part, one for all where the carrier got it in one piece
 # (over HTTP: it has an id and no parts).
 PIECES = """CASE WHEN m.parts > 1 AND m.carrier_id <> '' AND NOT EXISTS (
     SELECT FROM messaging_messagepart p WHERE p.message_id = m.id) THEN 1 ELSE m.parts END"""
 # Of one partition each (partitions_since): only the index on carriers' ids serves them, whatever the planner estimates.
 _MESSAGES = f"""
-    SELECT r.n, m.id, {PIECES}, 0 AS part
+    SELECT r.n, m.id::text, {PIECES}, 0 AS part
     FROM r JOIN {{partition}} m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id WHERE m.carrier_id <> ''
 """  # noqa: S608 (no values of others in it)
 _PARTS = """
-    SELECT r.n, p.message_id, 2, p.part
+    SELECT r.n, p.message_id::text, 2, p.part
     FROM r JOIN {partition} p ON p.carrier_id = r.carrier_id AND p.route_id = r.route_id
 """
 _BY_ID = """
@@ -36,7 +39,7 @@ _BY_ID = """
             WITH ORDINALITY AS r(carrier_id, route_id, n))
 """
 _OPEN_TO_RECIPIENT = """
-    SELECT r.n, m.id, m.state, m.parts
+    SELECT r.n, m.id::text, m.state, m.parts
     FROM unnest(%s::bigint[], %s::text[], %s::uuid[]) WITH ORDINALITY AS r(route_id, recipient, receipt_id, n)
     JOIN messaging_message m ON m.route_id = r.route_id AND m.recipient = r.recipient
         AND m.state IN ('sending', 'unknown')
@@ -58,7 +61,7 @@ _CARRIERS = """
 class OpenReceipt(NamedTuple):
     """A stored receipt that has not been applied."""
 
-    id: UUID
+    id: Key
     route_id: int
     carrier_id: str
     status: str
@@ -71,7 +74,7 @@ class OpenReceipt(NamedTuple):
 class Match:
     """Whose receipt it is; ``part`` is 0 for a message of one part and for a part that no answer had named."""
 
-    message_id: UUID
+    message_id: Key
     part: int = 0
 
 
@@ -91,7 +94,7 @@ class _Guess(NamedTuple):
     carrier_id: str
 
 
-def match_by_id(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
+def match_by_id(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[Key, Match]:
     """Find messages and parts of long messages by the ids that the carrier gave them; keyed by receipt.
 
     First as the connector's setting says. What is not found so is looked for with other leading zeros and in the other
@@ -137,7 +140,7 @@ def _find(cursor: AnyCursor, guesses: list[_Guess]) -> dict[int, Match]:
         "routes": [one.route_id for one in guesses],
     }
     cursor.execute(_by_id(cursor), values)
-    best: dict[int, tuple[int, UUID, int]] = {}
+    best: dict[int, tuple[int, Key, int]] = {}
     for position, message_id, parts, part in cursor.fetchall():
         # A long message is found by its parts; its own id is its first part's.
         if part or parts == 1:
@@ -155,7 +158,7 @@ def _by_id(cursor: AnyCursor) -> str:
     return _BY_ID + " UNION ALL ".join(lookups)
 
 
-def match_unknown(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[UUID, Match]:
+def match_unknown(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[Key, Match]:
     """Match receipts with an id that nobody knows to messages that are ``unknown``: perhaps they reached the carrier.
 
     A receipt proves that its message did, provided that no other can be meant: it must be the only open message of
@@ -167,11 +170,11 @@ def match_unknown(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[UUID, 
         return {}
     routes, recipients = [one.route_id for one in patient], [one.recipient for one in patient]
     cursor.execute(_OPEN_TO_RECIPIENT, [routes, recipients, [one.id for one in patient], UNKNOWN_DAYS])
-    candidates = defaultdict[int, list[tuple[UUID, str, int]]](list)
+    candidates = defaultdict[int, list[tuple[Key, str, int]]](list)
     for number, message_id, state, parts in cursor.fetchall():
         candidates[number].append((message_id, state, parts))
-    matches: dict[UUID, Match] = {}
-    taken: set[UUID] = set()
+    matches: dict[Key, Match] = {}
+    taken: set[Key] = set()
     for number, found in candidates.items():
         message_id, state, parts = found[0]
         if len(found) == 1 and state == "unknown" and message_id not in taken:

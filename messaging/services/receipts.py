@@ -22,7 +22,7 @@ from billing.services.settlement import Settled
 from messaging.models import Message
 from messaging.services.part_receipts import Long, load_long, save_parts
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
-from messaging.services.receipt_matching import PIECES, Match, OpenReceipt, match_by_id, match_unknown
+from messaging.services.receipt_matching import PIECES, Key, Match, OpenReceipt, match_by_id, match_unknown
 from messaging.services.rollups import CHANGED, NOTE
 from messaging.services.settling import BROKEN_BOOKS, Line, settle_lines
 from smpp.receipts import ReceiptStatus
@@ -36,14 +36,14 @@ MAX_ATTEMPTS = 13
 
 State = Message.State
 
-_OUTCOMES = {
-    ReceiptStatus.DELIVERED: State.DELIVERED,
-    ReceiptStatus.EXPIRED: State.EXPIRED,
-    ReceiptStatus.UNDELIVERABLE: State.UNDELIVERED,
-    ReceiptStatus.DELETED: State.UNDELIVERED,
-    ReceiptStatus.REJECTED: State.UNDELIVERED,
+_OUTCOMES: dict[str, str] = {
+    ReceiptStatus.DELIVERED: State.DELIVERED.value,
+    ReceiptStatus.EXPIRED: State.EXPIRED.value,
+    ReceiptStatus.UNDELIVERABLE: State.UNDELIVERED.value,
+    ReceiptStatus.DELETED: State.UNDELIVERED.value,
+    ReceiptStatus.REJECTED: State.UNDELIVERED.value,
 }
-_REASONS = {
+_REASONS: dict[str, str] = {
     ReceiptStatus.EXPIRED: "The carrier could not deliver it in time.",
     ReceiptStatus.UNDELIVERABLE: "The carrier could not deliver it.",
     ReceiptStatus.DELETED: "The carrier deleted it.",
@@ -56,13 +56,13 @@ STORE_RECEIPTS = """
     SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
 """
 _PICK = """
-    SELECT id, route_id, carrier_id, status, error_code, recipient, attempts FROM messaging_receipt
+    SELECT id::text, route_id, carrier_id, status, error_code, recipient, attempts FROM messaging_receipt
     WHERE applied_at IS NULL AND next_try_at <= now() ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
 """
 # One by one in the order of their ids (they come sorted), so that two workers never wait for each other.
 _LOCK = f"""
     SELECT m.* FROM unnest(%s::uuid[]) AS one(id) CROSS JOIN LATERAL (
-        SELECT id, state, {PIECES}, batch_id, quote_id, parts, price, settled_at IS NOT NULL
+        SELECT id::text, state, {PIECES}, batch_id::text, quote_id, parts, price, settled_at IS NOT NULL
         FROM messaging_message m WHERE id = one.id FOR UPDATE) AS m
 """  # noqa: S608 (no values of others in it)
 # Rows are found by their ids; the empty string keeps other indexes out of it (messaging/services/plans.py).
@@ -109,7 +109,7 @@ class _Found(NamedTuple):
 
     state: str
     pieces: int
-    batch_id: UUID
+    batch_id: Key
     quote_id: int
     parts: int
     price: Decimal
@@ -147,7 +147,7 @@ def _apply(cursor: PreparedCursor, matched: list[tuple[OpenReceipt, Match]]) -> 
     cursor.execute(_LOCK, [sorted({match.message_id for _, match in matched})])
     found = {row[0]: _Found(*row[1:]) for row in cursor.fetchall()}
     long = load_long(cursor, [message_id for message_id, one in found.items() if one.pieces > 1])
-    outcomes: dict[UUID, Outcome] = {}
+    outcomes: dict[Key, Outcome] = {}
     for receipt, match in matched:
         one = found.get(match.message_id)
         if one is None or one.state not in (State.SENT, State.UNKNOWN):
@@ -161,7 +161,7 @@ def _apply(cursor: PreparedCursor, matched: list[tuple[OpenReceipt, Match]]) -> 
         _settle_and_write(cursor, outcomes, found)
 
 
-def _settle_and_write(cursor: PreparedCursor, outcomes: dict[UUID, Outcome], found: dict[UUID, _Found]) -> None:
+def _settle_and_write(cursor: PreparedCursor, outcomes: dict[Key, Outcome], found: dict[Key, _Found]) -> None:
     """Write what messages become, and capture those that are not settled: the carrier has what it reports on.
 
     Where the ledger refuses, the receipts count all the same; settling finds out which batch's books are wrong.
@@ -173,7 +173,7 @@ def _settle_and_write(cursor: PreparedCursor, outcomes: dict[UUID, Outcome], fou
     try:
         with transaction.atomic():
             unpin_plans(cursor)
-            settle_lines(str(min(batches)), _lines([found[key] for key in batches]), write)
+            settle_lines(min(batches), _lines([found[key] for key in batches]), write)
     except BROKEN_BOOKS as error:
         log.warning("receipts.not_settled", detail=str(error))
         _write(cursor, outcomes, {}, {})
@@ -181,20 +181,27 @@ def _settle_and_write(cursor: PreparedCursor, outcomes: dict[UUID, Outcome], fou
 
 def _lines(messages: Iterable[_Found]) -> list[Line]:
     """Their sums by batch and price."""
-    groups = defaultdict[tuple[UUID, int], list[_Found]](list)
+    groups = defaultdict[tuple[Key, int], list[_Found]](list)
     for one in messages:
         groups[one.batch_id, one.quote_id].append(one)
     return [
-        Line(*key, True, len(group), sum(one.parts for one in group), sum((one.price for one in group), Decimal(0)))
-        for key, group in groups.items()
+        Line(
+            UUID(batch),
+            quote,
+            True,
+            len(group),
+            sum(one.parts for one in group),
+            sum((one.price for one in group), Decimal(0)),
+        )
+        for (batch, quote), group in groups.items()
     ]
 
 
 def _write(
-    cursor: PreparedCursor, outcomes: dict[UUID, Outcome], batches: dict[UUID, UUID], settled: dict[UUID, Settled]
+    cursor: PreparedCursor, outcomes: dict[Key, Outcome], batches: dict[Key, Key], settled: dict[UUID, Settled]
 ) -> None:
     """Write outcomes; messages in ``batches`` (message: batch) are settled as their batch was."""
-    keys = sorted(outcomes)
+    keys, captures = sorted(outcomes), {str(batch_id): one.capture_id for batch_id, one in settled.items()}
     values: dict[str, Any] = {
         "ids": keys,
         "states": [outcomes[key].state for key in keys],
@@ -202,7 +209,7 @@ def _write(
         "reasons": [outcomes[key].reason for key in keys],
         "carrier_ids": [outcomes[key].carrier_id for key in keys],
         "settles": [key in batches for key in keys],
-        "settlements": [settled[batches[key]].capture_id if key in batches else None for key in keys],
+        "settlements": [captures.get(batches.get(key, "")) for key in keys],
     }
     pin_plans(cursor)
     join_by_hash(cursor)
@@ -212,8 +219,7 @@ def _write(
 
 def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) -> Outcome | None:
     """What the receipt makes of its message; None = nothing yet."""
-    status = ReceiptStatus(receipt.status)
-    final: str | None = _OUTCOMES.get(status)
+    final: str | None = _OUTCOMES.get(receipt.status)
     if long is not None:
         if final is not None:
             long.note(match.part, final, receipt)
@@ -221,13 +227,13 @@ def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) 
     if final is not None:
         failed = final != State.DELIVERED
         code = receipt.error_code if failed else ""
-        return Outcome(final, code, _REASONS.get(status, "") if failed else "", receipt.carrier_id)
+        return Outcome(final, code, _REASONS.get(receipt.status, "") if failed else "", receipt.carrier_id)
     # Whatever the word is, a receipt proves that the carrier has what it speaks of: a message, or one part of it.
     is_proven = state == State.UNKNOWN and (long is None or long.is_whole)
-    return Outcome(State.SENT, "", "", receipt.carrier_id) if is_proven else None
+    return Outcome(State.SENT.value, "", "", receipt.carrier_id) if is_proven else None
 
 
-def _file(cursor: PreparedCursor, receipts: list[OpenReceipt], matches: dict[UUID, Match]) -> None:
+def _file(cursor: PreparedCursor, receipts: list[OpenReceipt], matches: dict[Key, Match]) -> None:
     """Note which receipts are applied and when the others are tried again."""
     done = [one.id for one in receipts if one.id in matches]
     if done:
