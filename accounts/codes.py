@@ -10,7 +10,11 @@ ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 def new_code(length: int = 10) -> str:
     """Return a random code of ``length`` characters (10 characters = 49 bits; uniqueness is the column's job)."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+    drawn, letters = secrets.randbelow(len(ALPHABET) ** length), []
+    for _ in range(length):
+        drawn, index = divmod(drawn, len(ALPHABET))
+        letters.append(ALPHABET[index])
+    return "".join(letters)
 
 
 class UuidV7(models.Func):

@@ -12,9 +12,14 @@ from django.shortcuts import get_object_or_404
 
 from accounts.models import Account
 from accounts.phones import read_mobile
+from billing.prepared import fetch_prepared
 from contacts.models import Contact, ContactList, ListMember, OptOut
 
 _OPTED_OUT = "SELECT number FROM contacts_optout WHERE account_id = %s AND ended_at IS NULL AND number = ANY(%s)"
+_OPTED_OUT_PAIRS = """
+    SELECT o.account_id, o.number FROM unnest(%(accounts)s::bigint[], %(numbers)s::text[]) AS p(account_id, number)
+    JOIN contacts_optout o ON o.account_id = p.account_id AND o.number = p.number AND o.ended_at IS NULL
+"""
 _BY_NUMBER = "SELECT * FROM contacts_contact WHERE account_id = %s AND number = ANY(%s)"
 # Each once, whatever number of lists it is on, oldest contact first.
 _ON_LISTS = """
@@ -41,6 +46,12 @@ def opted_out_among(account: Account, numbers: Collection[str]) -> set[str]:
     with connection.cursor() as cursor:
         cursor.execute(_OPTED_OUT, [account.pk, list(numbers)])
         return {row[0] for row in cursor.fetchall()}
+
+
+def opted_out_pairs(pairs: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Which (account's id, E.164 number) must not be sent to now: opted_out_among for many accounts at once."""
+    accounts, numbers = [account for account, _ in pairs], [number for _, number in pairs]
+    return set(fetch_prepared(_OPTED_OUT_PAIRS, {"accounts": accounts, "numbers": numbers})) if pairs else set()
 
 
 def numbers_on(account: Account, lists: Collection[ContactList], limit: int) -> list[str]:

@@ -2,9 +2,16 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, User
+
+_NOTE = """
+    INSERT INTO accounts_auditentry (account_id, actor_id, action, subject, data, created_at)
+    SELECT d.account, d.actor, %(action)s, d.subject, '{}'::jsonb, %(now)s
+    FROM unnest(%(accounts)s::bigint[], %(actors)s::bigint[], %(subjects)s::text[]) AS d(account, actor, subject)
+"""
 
 
 def record(*, account: Account, actor: User | None, action: str, subject: str = "", **data: Any) -> AuditEntry:
@@ -15,9 +22,13 @@ def record(*, account: Account, actor: User | None, action: str, subject: str = 
 
 
 def record_all(action: str, deeds: list[tuple[Account, User | None, str]]) -> None:
-    """Note many deeds of one kind at once: (account, actor, subject) each; as ``record``."""
+    """Note many deeds of one kind at once: (account, actor, subject) each, one at least; as ``record``."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An audit entry belongs in the transaction of the deed that it records.")
-    AuditEntry.objects.bulk_create(
-        AuditEntry(account=account, actor=actor, action=action, subject=subject) for account, actor, subject in deeds
-    )
+    rows = [(account.pk, actor.pk if actor else None, subject) for account, actor, subject in deeds]
+    accounts, actors, subjects = (list(column) for column in zip(*rows, strict=True))
+    now = timezone.now()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _NOTE, {"accounts": accounts, "actors": actors, "subjects": subjects, "action": action, "now": now}
+        )

@@ -1,6 +1,6 @@
 """Accepting a batch: everything that was promised is written, and its money held, in one transaction, or nothing is."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,18 +9,18 @@ from functools import partial
 from itertools import groupby
 from typing import Unpack
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
 from billing.exceptions import BillingError, InsufficientFunds, SubsidyMissing, TermsChanged, WalletFrozen
-from billing.models import Quote
 from billing.services import ledger
 from billing.services.ledger import HoldOrder
 from billing.services.pricing import check_payers
 from billing.services.recharges import RECHARGE, due_among
 from billing.wording import money_text
+from contacts.selectors import opted_out_pairs
 from contacts.services.opt_outs import hold_still
 from messaging.exceptions import (
     NotEnoughMoney,
@@ -30,22 +30,15 @@ from messaging.exceptions import (
     SendingError,
     SendingNotAllowed,
 )
-from messaging.models import Batch, Message, MessageClass, SendingTerms
+from messaging.models import Batch, MessageClass
 from messaging.services.batch_plan import Plan
-from messaging.services.batch_rows import write_rows
+from messaging.services.batch_rows import Quotes, copy_exclusions, copy_messages, make_row, write_rows
 from messaging.services.conditions import kept_conditions
 from messaging.services.planning import Planner, Sending, plan_batch
-from messaging.services.rollups import note_accepted
 from messaging.services.scheduling import Schedule, make_schedule
 from messaging.wakeups import DISPATCH, wake
 
-_COPY_MESSAGES = (
-    "COPY messaging_message (batch_id, account_id, payer_id, not_before, valid_until,"
-    " route_id, quote_id, recipient, sender, parts, price,"
-    " display_price, text, cost, message_class, priority, state) FROM STDIN"
-)
 STOPPED = "Sending is stopped for this account. Ask whoever manages it."  # the reason is another account's affair
-_COPY_EXCLUSIONS = "COPY messaging_exclusion (batch_id, value, reason, detail) FROM STDIN"
 
 
 def accept_batch(
@@ -181,10 +174,10 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
     conditions_of = kept_conditions.look()
     earlier = _find_batches(singles)
     orders: dict[int, _Order] = {}
+    planners = {account_id: Planner(account, conditions_of(account)) for account_id, account in accounts.items()}
+    _look_up_opt_outs(planners, singles)
     for account_id, group in groupby(numbered, key=lambda item: item[1].account.pk):
-        mine = list(group)
-        planner = Planner(accounts[account_id], conditions_of(accounts[account_id]))
-        planner.look_up(single.recipient for _, single in mine)
+        mine, planner = list(group), planners[account_id]
         seen: set[str] = set()
         for n, single in mine:
             key = single.idempotency_key
@@ -195,6 +188,16 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
                 seen |= {key} - {""}
     if orders:
         answers |= dict(zip(orders, _write_batches(list(orders.values())), strict=True))
+
+
+def _look_up_opt_outs(planners: dict[int, Planner], singles: Sequence[Single]) -> None:
+    recipients: defaultdict[int, list[str]] = defaultdict(list)
+    for single in singles:
+        recipients[single.account.pk].append(single.recipient)
+    numbers = {account_id: planners[account_id].numbers_in(typed) for account_id, typed in recipients.items()}
+    opted_out = opted_out_pairs([(account_id, number) for account_id, found in numbers.items() for number in found])
+    for account_id, found in numbers.items():
+        planners[account_id].note_opted_out(found, opted_out)
 
 
 def _plan_single(
@@ -292,8 +295,8 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
         write_rows(batches)
     written = list(zip(batches, [order.plan for order in orders], strict=True))
     quotes = _save_quotes([order.plan for order in orders])
-    _copy_messages(written, quotes)
-    _copy_exclusions(written)
+    copy_messages(written, quotes)
+    copy_exclusions(written)
     deeds = [(order.plan.account, order.actor, one.code) for order, one in zip(orders, batches, strict=True)]
     audit.record_all("batch.accepted", deeds)
     ledger.hold_all([
@@ -321,7 +324,7 @@ def _wake_workers(payers: set[int], routes: set[int]) -> None:
 
 def _batch_of(order: _Order, now: datetime) -> Batch:
     plan = order.plan
-    return Batch(
+    return make_row(
         account=plan.account, payer=plan.payer, created_by=order.actor, door=order.door, state=Batch.State.ACCEPTED,
         sender=plan.sender, text=plan.text, encoding=plan.encoding, message_class=order.message_class,
         idempotency_key=order.idempotency_key, message_count=plan.message_count, excluded_count=len(plan.exclusions),
@@ -346,11 +349,8 @@ def _fill(prepared: Batch, order: _Order, now: datetime) -> Batch:
     return batch
 
 
-_Quotes = dict[tuple[int, str], Quote]  # (who sends, prefix) -> the stored price
-
-
-def _save_quotes(plans: list[Plan]) -> _Quotes:
-    found: _Quotes = {}
+def _save_quotes(plans: list[Plan]) -> Quotes:
+    found: Quotes = {}
     for prices in {id(plan.prices): plan.prices for plan in plans}.values():
         mine = {one.price.prefix: one.price for plan in plans if plan.prices is prices for one in plan.recipients}
         # In one order for everybody: two batches of an account that save the same new quotes must not wait for each
@@ -358,43 +358,3 @@ def _save_quotes(plans: list[Plan]) -> _Quotes:
         quotes = prices.save_quotes([mine[prefix] for prefix in sorted(mine)])
         found |= {(prices.account.pk, prefix): quote for prefix, quote in quotes.items()}
     return found
-
-
-def _copy_messages(batches: list[tuple[Batch, Plan]], quotes: _Quotes) -> None:
-    """Write all messages with COPY; ids are made by the database, in the order of the recipients."""
-    priced: dict[tuple[int, str, int], tuple[int, Decimal, Decimal | None]] = {}
-    counts = Counter[tuple[int, int]]()
-    senders = {batch.account_id for batch, _ in batches}
-    priorities = dict(SendingTerms.objects.filter(account__in=senders).values_list("account_id", "priority"))
-    with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
-        for batch, plan in batches:
-            sender = batch.account_id
-            state = Message.State.SCHEDULED if batch.send_at else Message.State.QUEUED
-            before = (batch.pk, sender, batch.payer_id, batch.send_at, batch.valid_until)
-            after = (batch.message_class, priorities.get(sender, 0), state.value)
-            for recipient in plan.recipients:
-                prefix, parts = recipient.price.prefix, recipient.parts
-                if (sender, prefix, parts) not in priced:
-                    priced[sender, prefix, parts] = _price_of(quotes[sender, prefix], parts)
-                quote_id, price, display = priced[sender, prefix, parts]
-                counts[sender, quote_id] += 1
-                copy.write_row((
-                    *before, recipient.route_id, quote_id, recipient.number, batch.sender, parts, price, display,
-                    recipient.text, recipient.cost, *after,
-                ))  # fmt: skip
-    note_accepted([batch.pk for batch, _ in batches], counts)
-
-
-def _price_of(quote: Quote, parts: int) -> tuple[int, Decimal, Decimal | None]:
-    """A message's quote, its price and what a paying parent bills for it."""
-    display = None if quote.display_price is None else quote.display_price * parts
-    return quote.pk, quote.unit_price * parts, display
-
-
-def _copy_exclusions(batches: list[tuple[Batch, Plan]]) -> None:
-    rows = [(batch.pk, row.value, row.reason, row.detail) for batch, plan in batches for row in plan.exclusions]
-    if not rows:
-        return
-    with connection.cursor() as cursor, cursor.copy(_COPY_EXCLUSIONS) as copy:
-        for row in rows:
-            copy.write_row(row)

@@ -10,6 +10,7 @@ from billing.exceptions import NotAllowed
 from billing.selectors import shows_money
 from billing.services.pricing import PriceList
 from messaging.exceptions import SendingNotAllowed
+from messaging.services.route_states import down_routes
 from messaging.services.routing import RoutePlanner
 
 ROUTES_SECONDS = 1.0  # after which it is looked again which routes are down: nobody notes that as a change
@@ -45,7 +46,11 @@ class Conditions:
     def routes(self) -> RoutePlanner:
         """What chooses routes, with the routes that were down a second ago at most."""
         now = time.monotonic()
-        if self._routes is None or now - self._routes_at > ROUTES_SECONDS:
+        if self._routes is not None and now - self._routes_at > ROUTES_SECONDS:
+            self._routes_at = now
+            if self._routes.down != down_routes():
+                self._routes = None
+        if self._routes is None:
             self._routes, self._routes_at = RoutePlanner(self._account), now
         return self._routes
 

@@ -99,10 +99,13 @@ class Planner:
         self._numbers: dict[str, str | NotMobile] = {}
         self._opted_out: dict[str, bool] = {}
 
-    def look_up(self, recipients: Iterable[str]) -> None:
-        """Read numbers as typed and look all their opt-outs up at once, ahead of the plans that have them."""
-        numbers = {number for value in recipients if isinstance(number := self._read(value), str)}
-        self._are_opted_out(numbers)
+    def numbers_in(self, recipients: Iterable[str]) -> set[str]:
+        """Which mobile numbers (E.164) these, as typed, are."""
+        return {number for value in recipients if isinstance(number := self._read(value), str)}
+
+    def note_opted_out(self, numbers: Collection[str], opted_out: Collection[tuple[int, str]]) -> None:
+        """Take what was looked up of ``numbers`` for several accounts at once (contacts.selectors.opted_out_pairs)."""
+        self._opted_out |= {number: (self._account.pk, number) in opted_out for number in numbers}
 
     def read_ahead(
         self, recipients: list[str], lists: Collection[ContactList] = (), *, limit: int | None = None

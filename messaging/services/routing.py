@@ -68,7 +68,7 @@ class RoutePlanner:
         routes = {choice.route_id for rule in self._rules.values() for choice in rule.choices}
         self.routes = frozenset(routes)  # all that the plan has
         self._costs = _load_costs(routes, account.currency)
-        self._down = down_routes()
+        self.down = frozenset(down_routes())  # at that moment
         lengths = {len(prefix) for prefix in self._rules}
         self._rule_lengths = sorted(lengths, reverse=True)
         self._look_at = max(lengths | {len(prefix) for costs in self._costs.values() for prefix in costs}, default=0)
@@ -103,7 +103,7 @@ class RoutePlanner:
 
     def _drawn(self, routes: list[_Candidate]) -> _Candidate:
         """One by its percentage among those that are up, or among all when none is."""
-        among = [one for one in routes if one.route_id not in self._down] or routes
+        among = [one for one in routes if one.route_id not in self.down] or routes
         left = self._draw() * sum(one.percent for one in among)
         for one in among:
             left -= one.percent
@@ -131,7 +131,7 @@ class RoutePlanner:
         ]
         if rule.strategy == Strategy.LEAST_COST:
             routes.sort(key=lambda one: (one.unit_cost is None, one.unit_cost or Decimal(0)))
-        routes.sort(key=lambda one: one.route_id in self._down)
+        routes.sort(key=lambda one: one.route_id in self.down)
         return _Candidates(rule.strategy == Strategy.PERCENTAGE, tuple(routes))
 
     def _cost_of(self, route_id: int, digits: str) -> Decimal | None:
