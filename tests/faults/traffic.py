@@ -24,6 +24,7 @@ from smpp.simulator import read_journal
 from smpp.text import segment
 from tests.conftest import differences
 from tests.demo import PASSWORD
+from tests.messaging.rows import count_anew
 
 # Each pays in its own way: by card with a margin below a reseller, from a reseller's own wallet, billed to the parent,
 # by SMS credits, and in another currency.
@@ -187,6 +188,7 @@ class Traffic:
                 assert whole[message.recipient] == (0 if expected == "rejected" else message.parts), message.recipient
         self._check_holds()
         assert differences() == []
+        assert count_anew() == 0  # what the reports are made of
         return states
 
     def _check_holds(self) -> None:
