@@ -47,7 +47,7 @@ class Hints:
         try:
             while True:
                 self._again.discard(key)
-                await asyncio.to_thread(wake, *key)
+                await _in_thread(wake, *key)
                 await asyncio.sleep(HINT_SECONDS)
                 if key not in self._again:
                     return
@@ -170,7 +170,7 @@ class ConnectorProcess:
 
     async def _show_state(self) -> None:
         try:
-            await asyncio.to_thread(cache.set, HEALTH_KEY, 1, HEALTH_LIFETIME)
+            await _in_thread(cache.set, HEALTH_KEY, 1, HEALTH_LIFETIME)
         except RedisError as error:
             log.warning("connectors.valkey_away", detail=str(error))
         rows = [status for bind in self._binds.values() if (status := bind.status) is not None]
@@ -199,6 +199,12 @@ class ConnectorProcess:
                     await statements.unlock_bind(database, *key)
         finally:
             await database.close()
+
+
+async def _in_thread(work: Callable[..., Any], *args: Any) -> None:
+    """Do what may block. The cache keeps its connection with the thread's context, so that has to be the thread's own:
+    asyncio.to_thread brings a new one each time, and a new connection was a third of what a hint cost."""
+    await asyncio.get_running_loop().run_in_executor(None, work, *args)
 
 
 def _same_session(one: BindConfig, other: BindConfig) -> bool:
