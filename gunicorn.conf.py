@@ -1,6 +1,7 @@
 """The web process, in `make run` and in a container alike (gunicorn reads this file from the working directory)."""
 
 import os
+from typing import Any
 
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 worker_class = "gthread"
@@ -10,3 +11,10 @@ preload_app = True  # the code is loaded once and shared by the workers
 timeout = 60  # seconds without a sign of life until a worker is replaced
 graceful_timeout = 25  # seconds that running requests get when the process is asked to end; it is killed after 30
 loglevel = "warning"  # requests are logged by django-structlog, with user and duration
+
+
+def when_ready(server: Any) -> None:
+    """The code is loaded: workers, which are forked from here, need not look through it for garbage."""
+    from accounts.garbage import spare_collections
+
+    spare_collections()

@@ -8,6 +8,7 @@ from celery import Celery
 from celery.signals import beat_init, task_prerun, worker_process_init, worker_ready
 from django.db import close_old_connections
 
+from accounts.garbage import spare_collections
 from reseller import health
 from reseller.processes import die_with_parent
 
@@ -22,6 +23,12 @@ app.autodiscover_tasks()
 def _end_with_the_worker(**_: Any) -> None:
     """A worker killed by -9 would leave its pool behind, holding tasks that nobody reports on."""
     die_with_parent(signal.SIGKILL)
+
+
+@worker_process_init.connect
+@worker_ready.connect
+def _spare_collections(**_: Any) -> None:
+    spare_collections()
 
 
 @task_prerun.connect

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from accounts.garbage import spare_collections
 from messaging.connectors.process import ConnectorProcess
 
 
@@ -17,6 +18,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run; any number of these processes may run at once, each bind is held by one."""
+        spare_collections()
         asyncio.run(_run_until_signal())
 
 
