@@ -1,10 +1,12 @@
 """Single messages from programs: what waits at one moment is accepted together (docs/message-way.md).
 
-A transaction costs much the same for one message and for a hundred, so callers that come at once share it. Nobody is
-made to wait for company: a lone message is accepted at once, and those that come meanwhile make up the next group.
+A transaction costs much the same for one message and for a hundred, so callers that come at once share it. A lone
+message is accepted at once, and those that come meanwhile make up the next group. Only after a group of many is there a
+moment's wait: those who have just been answered come back together, and would else be two groups by turns.
 """
 
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 
@@ -15,7 +17,10 @@ from messaging.models import Batch
 from messaging.services.acceptance import Single, accept_singles
 
 GROUP = 200  # messages in one transaction
-THREADS = 2  # groups at once: while one waits for the disk, the other is planned
+THREADS = 2  # groups at once; the second only while the first is held up, as two share one interpreter
+HELD_UP_SECONDS = 0.1  # for which the first who waits has waited then
+MANY = 8  # messages of a group, after which its callers are given time to come back
+RETURN_SECONDS = 0.003
 IDLE_SECONDS = 30.0  # after which a thread gives its database connection back and ends
 
 
@@ -24,7 +29,7 @@ class SingleDoor:
 
     def __init__(self, threads: int = THREADS, group: int = GROUP, idle_seconds: float = IDLE_SECONDS) -> None:
         self._threads, self._group, self._idle_seconds = threads, group, idle_seconds
-        self._waiting: deque[tuple[Single, Future[Batch]]] = deque()
+        self._waiting: deque[_Caller] = deque()
         self._changed = threading.Condition()
         self._running = self._idle = 0
 
@@ -38,46 +43,69 @@ class SingleDoor:
 
     def hand_in(self, single: Single) -> "Future[Batch]":
         """As ``accept`` without waiting; for callers that are not threads."""
-        answer: Future[Batch] = Future()
+        caller = _Caller(single)
         with self._changed:
-            self._waiting.append((single, answer))
-            if self._idle:
+            self._waiting.append(caller)
+            if len(self._waiting) > 1:
+                pass  # the first one has told a thread
+            elif self._idle:
                 self._changed.notify()
             elif self._running < self._threads:
                 self._running += 1
                 threading.Thread(target=self._work, name="single-door", daemon=True).start()
-        return answer
+        return caller.answer
 
     def _work(self) -> None:
         while group := self._next_group():
             self._accept(group)
+            if len(group) >= MANY:
+                time.sleep(RETURN_SECONDS)
         connection.close()
 
-    def _next_group(self) -> list[tuple[Single, Future[Batch]]]:
+    def _next_group(self) -> "list[_Caller]":
         """What waits, up to a group; an empty one ends the thread."""
+        ends = time.monotonic() + self._idle_seconds
         with self._changed:
-            while not self._waiting:
-                self._idle += 1
-                woken = self._changed.wait(self._idle_seconds)
-                self._idle -= 1
-                if not woken and not self._waiting:
+            while not self._is_turn():
+                left = ends - time.monotonic()
+                if left <= 0 and not self._waiting:
                     self._running -= 1
                     return []
+                self._idle += 1
+                self._changed.wait(HELD_UP_SECONDS if self._waiting else left)
+                self._idle -= 1
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._group))]
 
-    def _accept(self, group: list[tuple[Single, Future[Batch]]]) -> None:
+    def _is_turn(self) -> bool:
+        """Whether the thread that asks is to take what waits: it is alone, or the other one has been held up."""
+        if not self._waiting:
+            return False
+        is_alone = self._running - self._idle == 1
+        return is_alone or time.monotonic() - self._waiting[0].since >= HELD_UP_SECONDS
+
+    def _accept(self, group: "list[_Caller]") -> None:
         try:
             close_old_connections()
-            answers = accept_singles([single for single, _ in group])
+            answers = accept_singles([caller.single for caller in group])
         except Exception as error:
-            for _, future in group:
-                future.set_exception(error)
+            for caller in group:
+                caller.answer.set_exception(error)
             return
-        for (_, future), answer in zip(group, answers, strict=True):
+        for caller, answer in zip(group, answers, strict=True):
             if isinstance(answer, SendingError):
-                future.set_exception(answer)
+                caller.answer.set_exception(answer)
             else:
-                future.set_result(answer)
+                caller.answer.set_result(answer)
+
+
+class _Caller:
+    """Who waits, with what, since when."""
+
+    __slots__ = ("answer", "since", "single")
+
+    def __init__(self, single: Single) -> None:
+        self.single, self.since = single, time.monotonic()
+        self.answer: Future[Batch] = Future()
 
 
 door = SingleDoor()  # this process' own

@@ -11,6 +11,7 @@ from billing.models import Hold, LedgerTransaction
 from billing.selectors import balance_of
 from messaging.exceptions import BadText, NotEnoughMoney
 from messaging.models import Batch
+from messaging.services import single_door
 from messaging.services.acceptance import Single
 from messaging.services.single_door import SingleDoor
 from tests.cast import Member
@@ -52,6 +53,27 @@ def test_each_caller_gets_its_own_answer_and_a_key_its_one_batch(committed_db: o
         futures[1].result(30)
     assert first == again != other
     assert Batch.objects.count() == 2
+
+
+def test_a_group_that_is_held_up_does_not_hold_up_the_next(
+    committed_db: object, client_member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, held, accept = threading.Event(), threading.Event(), single_door.accept_singles
+
+    def accept_late(singles: list[Single]) -> Any:
+        if singles[0].text == "Held up":
+            taken.set()
+            held.wait(30)
+        return accept(singles)
+
+    monkeypatch.setattr(single_door, "accept_singles", accept_late)
+    door = SingleDoor(idle_seconds=0.2)
+    first = door.hand_in(single(client_member, 1, text="Held up"))
+    assert taken.wait(30)
+    assert isinstance(door.accept(single(client_member, 2)), Batch)
+    assert not first.done()
+    held.set()
+    assert isinstance(first.result(30), Batch)
 
 
 def test_its_threads_end_when_nothing_comes_and_begin_again(committed_db: object, client_member: Member) -> None:
