@@ -5,6 +5,7 @@ follows from these counts exactly.
 """
 
 from django.db import models
+from django.db.models import F, Q
 
 from accounts.models import Account
 from billing.models import Quote
@@ -48,6 +49,16 @@ class ReportQuarter(ReportCounts):
 
     pk = models.CompositePrimaryKey("account", "quarter", "quote")
     quarter = models.DateTimeField(help_text="Its beginning.")
+
+    class Meta:
+        # Where messages have not ended: a few of the last quarters, and whatever was forgotten long ago.
+        indexes = [
+            models.Index(
+                fields=["account", "quarter"],
+                condition=Q(messages__gt=F("delivered") + F("failed") + F("cancelled")),
+                name="report_open",
+            )
+        ]
 
     def __str__(self) -> str:
         return f"account {self.account_id} at {self.quarter}"
