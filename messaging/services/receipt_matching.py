@@ -24,14 +24,19 @@ Key = str
 # (over HTTP: it has an id and no parts).
 PIECES = """CASE WHEN m.parts > 1 AND m.carrier_id <> '' AND NOT EXISTS (
     SELECT FROM messaging_messagepart p WHERE p.message_id = m.id) THEN 1 ELSE m.parts END"""
-# Of one partition each (partitions_since): only the index on carriers' ids serves them, whatever the planner estimates.
+# Of one partition each (partitions_since), receipt by receipt (OFFSET 0): only the index on carriers' ids serves them,
+# whatever the planner estimates from statistics of a time when no message had an id yet.
 _MESSAGES = f"""
     SELECT r.n, m.id::text, {PIECES}, 0 AS part
-    FROM r JOIN {{partition}} m ON m.carrier_id = r.carrier_id AND m.route_id = r.route_id WHERE m.carrier_id <> ''
+    FROM r CROSS JOIN LATERAL (
+        SELECT id, parts, carrier_id FROM {{partition}}
+        WHERE carrier_id = r.carrier_id AND route_id = r.route_id AND carrier_id <> '' OFFSET 0) AS m
 """  # noqa: S608 (no values of others in it)
 _PARTS = """
     SELECT r.n, p.message_id::text, 2, p.part
-    FROM r JOIN {partition} p ON p.carrier_id = r.carrier_id AND p.route_id = r.route_id
+    FROM r CROSS JOIN LATERAL (
+        SELECT message_id, part FROM {partition}
+        WHERE carrier_id = r.carrier_id AND route_id = r.route_id OFFSET 0) AS p
 """
 _BY_ID = """
     WITH r AS MATERIALIZED (

@@ -2,6 +2,7 @@
 
 import re
 
+import psycopg
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
@@ -11,6 +12,7 @@ from messaging.models import Message, Receipt, Route
 from messaging.services import dispatching, receipt_matching, receipts, scheduling, settling
 from messaging.services.plans import join_by_hash, pin_plans
 from tests.cast import Member, fund
+from tests.conftest import CommittedDatabase
 from tests.messaging.test_acceptance import accept, numbers
 
 COUNT = 3000
@@ -122,6 +124,18 @@ def test_settling(full_queue: Route):
     values = {"ids": ids, "batches": batches, "directions": [True], "settlements": [1]}
     plan = explain(settling._STAMP, values, hash_joins=True)
     assert rows_removed(plan) < COUNT, plan
+
+
+def test_receipts_are_matched_whenever_statistics_were_taken(committed_db: CommittedDatabase, client_member: Member):
+    """While a large batch is accepted, say: then no message has an id yet, and all look the same."""
+    fund(client_member, "1000")
+    accept(client_member, numbers(COUNT, first=10_000))
+    with psycopg.connect(committed_db.url) as owner:
+        owner.execute("ANALYZE messaging_message")
+    with connection.cursor() as cursor:
+        plan = prepared(receipt_matching._by_id(cursor))
+    assert "carrier_id)::text = r.carrier_id" in plan, plan
+    assert "Join Filter" not in plan, plan
 
 
 @pytest.mark.forges_books
