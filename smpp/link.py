@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar
 
 from smpp import pdu as wire
 from smpp.pdu import Status
@@ -178,8 +178,7 @@ class Link(asyncio.Protocol, Generic[Answer]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timers (called by asyncio)."""
-        # By its methods, not by its class: uvloop's transports have no class in common with asyncio's.
-        transport = cast(asyncio.Transport, transport)
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  (narrows the type; asyncio gives nothing else)
         self._transport = transport
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         transport.set_write_buffer_limits(high=0)
