@@ -18,6 +18,7 @@ from billing.selectors import terms_of
 from billing.statements import Period
 from contacts.merge import has_fields
 from messaging.keyset import Cursor, Page, find_keys
+from messaging.message_keys import LAST, Wanted, find_message_keys
 from messaging.models import Batch, Exclusion, Message, Preparation, time_of
 from messaging.periods import uuid_bounds, uuid_floor
 
@@ -144,23 +145,20 @@ class Chosen:
     states: tuple[str, ...] = ()
     recipient: str = ""
     batch: Batch | None = None
-    settlement: int | None = None
 
     def conditions(self, viewer: Account) -> list[tuple[str, Any]]:
-        """SQL conditions with their values, in the viewer's time zone."""
+        """SQL conditions of batches with their values, in the viewer's time zone."""
         conditions: list[tuple[str, Any]] = []
         if self.period is not None:
             begin, end = uuid_bounds(self.period, viewer)
             conditions += [("id >= %s", begin), ("id < %s", end)]
-        if self.states:
-            conditions.append(("state = ANY(%s)", list(self.states)))
-        if self.recipient:
-            conditions.append(("recipient = %s", self.recipient))
-        if self.batch is not None:
-            conditions.append(("batch_id = %s", self.batch.pk))
-        if self.settlement is not None:
-            conditions.append(("settlement_id = %s", self.settlement))
         return conditions
+
+    def messages(self, viewer: Account) -> Wanted:
+        """Which messages, in the viewer's time zone."""
+        low, high = uuid_bounds(self.period, viewer) if self.period is not None else (UUID(int=0), LAST)
+        keys = [account.pk for account in self.accounts]
+        return Wanted(keys, low, high, self.states, self.recipient, self.batch)
 
 
 def page_of_batches(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
@@ -183,7 +181,7 @@ def _is_finished(keys: Sequence[UUID]) -> Any:
 
 def page_of_messages(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
     """Messages of the chosen accounts, newest first."""
-    keys = find_keys("messaging_message", [one.pk for one in chosen.accounts], chosen.conditions(viewer), cursor)
+    keys = find_message_keys(chosen.messages(viewer), cursor)
     return Page(list(_listed(Message.objects.filter(pk__in=keys.rows)).order_by("-pk")), keys.newer, keys.older)
 
 
