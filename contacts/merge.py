@@ -1,6 +1,9 @@
 """Merge fields: {first_name} in a text becomes the contact's own first name."""
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from contacts.models import Contact
 
@@ -24,17 +27,26 @@ def without_fields(text: str) -> str:
     return _FIELD.sub("", text)
 
 
-def render(text: str, contact: Contact | None) -> str:
+class Person(NamedTuple):
+    """What merge fields take of a contact, or of a number that is none."""
+
+    number: str
+    first_name: str = ""
+    last_name: str = ""
+    fields: Mapping[str, Any] = MappingProxyType({})
+
+
+def render(text: str, contact: Contact | Person | None) -> str:
     """``text`` with the contact's values in place of its merge fields.
 
     {name|there} gives "there" where the contact has no such value; {name} gives nothing then. Without a contact (a
     number that the account does not know) every field is empty. A value is never read for fields again.
     """
-    values = values_of(contact) if contact is not None else {}
-    return _FIELD.sub(lambda match: values.get(match[1]) or match[2] or "", text)
+    return _FIELD.sub(lambda match: (contact and _value(contact, match[1])) or match[2] or "", text)
 
 
-def values_of(contact: Contact) -> dict[str, str]:
-    """All merge fields of a contact by name."""
-    others = {name: str(value) for name, value in contact.fields.items()}
-    return others | {name: getattr(contact, name) for name in STANDARD}
+def _value(contact: Contact | Person, name: str) -> str:
+    """The contact's own value; a field with the name of a standard one is not seen."""
+    if name in STANDARD:
+        return str(getattr(contact, name))
+    return str(contact.fields[name]) if name in contact.fields else ""

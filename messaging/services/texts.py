@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from accounts.models import Account
 from contacts import merge
-from contacts.models import Contact
-from contacts.selectors import contacts_by_number
+from contacts.selectors import people_by_number
 from messaging.exceptions import BadText, TextTooLong
 from smpp.text import Segments, segment
 
@@ -60,19 +59,19 @@ class Texts:
         self._account = account
         self._text = text
         self._differs = merges and merge.has_fields(text)
-        self._contacts: dict[str, Contact] = {}
+        self._people: dict[str, merge.Person] = {}
         self._found: dict[str, OwnText | Unsendable] = {}
 
     def load(self, numbers: Collection[str]) -> None:
         """Look up the account's contacts among the recipients (E.164), in one query where it is needed at all."""
         if self._differs:
-            self._contacts = contacts_by_number(self._account, numbers)
+            self._people = people_by_number(self._account, numbers)
 
     def of(self, number: str) -> OwnText | Unsendable:
         """What this recipient gets."""
         text = self._text
         if self._differs:
-            text = merge.render(text, self._contacts.get(number) or Contact(number=number))
+            text = merge.render(text, self._people.get(number) or merge.Person(number))
         if text not in self._found:
             self._found[text] = self._measure(text)
         return self._found[text]
