@@ -267,7 +267,7 @@ class LedgerTransaction(models.Model):
     description = models.CharField(max_length=200, blank=True)
     quantity = models.PositiveIntegerField(null=True, blank=True, help_text="Messages that it covers.")
     about = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose activity it is.")
-    actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=TransactionNow())
 
     class Meta:
@@ -281,6 +281,7 @@ class LedgerTransaction(models.Model):
                 name="movement_of_payment",
             ),
             models.Index(fields=["about", "created_at"], condition=models.Q(kind="capture"), name="movement_capture"),
+            models.Index(fields=["actor"], condition=models.Q(actor__isnull=False), name="movement_of_a_person"),
         ]
 
     def __str__(self) -> str:
@@ -311,8 +312,11 @@ class Hold(models.Model):
     """
 
     batch_id = models.UUIDField()
-    account = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Who sends.")
-    payer = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose wallet it is in.")
+    # Holds are looked for by their batch only: an index more is an entry more under a wallet's lock.
+    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False, help_text="Who sends.")
+    payer = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, help_text="Whose wallet it is in."
+    )
     currency = models.CharField(max_length=3)
     amount = MoneyField()
     is_subsidy = models.BooleanField("margin below zero", default=False)
