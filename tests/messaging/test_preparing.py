@@ -349,7 +349,7 @@ def test_a_batch_is_cancelled_while_it_is_prepared(client_member: Member, log_in
     browser = log_in(client_member.user)
     batch = confirm(browser, check(browser))
     question = words(browser.get(f"/batches/{batch.code}/cancel/").content.decode())
-    assert "nothing has been sent, and nothing will be" in question
+    assert "Cancelled now, nothing of it is sent and nothing charged" in question
     answer = words(browser.post(f"/batches/{batch.code}/cancel/", follow=True).content.decode())
     assert "Cancelled before it was accepted: nothing was sent, and nothing charged." in answer
     assert prepare_next()  # which finds out
