@@ -18,6 +18,7 @@ from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInli
 from billing.exceptions import BillingError
 from billing.models import Hold, LedgerAccount, LedgerCheck, LedgerEntry, LedgerTransaction, Quote
 from billing.services.manual_payments import book_payment
+from billing.wording import money_text
 
 KIND_LABELS = {
     "Top-up": "success", "Manual payment or correction": "success", "Messages accepted": "info",
@@ -25,9 +26,21 @@ KIND_LABELS = {
 }  # fmt: skip
 
 
-class EntryInline(ReadOnlyInline):
+class _EntryInMoney:
+    """Shows what an entry moves as people read it, with its account's currency."""
+
+    @display(description="amount", ordering="amount")
+    def shown_amount(self, entry: LedgerEntry) -> str:
+        return money_text(entry.amount, entry.ledger_account.currency)
+
+    @display(description="balance after")
+    def shown_balance(self, entry: LedgerEntry) -> str:
+        return money_text(entry.balance_after, entry.ledger_account.currency)
+
+
+class EntryInline(_EntryInMoney, ReadOnlyInline):
     model = LedgerEntry
-    fields = ("ledger_account", "owner", "amount", "balance_after")
+    fields = ("ledger_account", "owner", "shown_amount", "shown_balance")
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -55,8 +68,8 @@ class LedgerTransactionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnlyAdmin):
-    list_display = ("pk", "moment", "owner", "ledger_account", "amount", "balance_after", "movement")
+class LedgerEntryAdmin(_EntryInMoney, ReadOnlyAdmin):
+    list_display = ("pk", "moment", "owner", "ledger_account", "shown_amount", "shown_balance", "movement")
     list_select_related = ("transaction", "ledger_account__owner")
     search_fields = ("transaction__reference__exact",)
     search_help_text = "Code of a top-up or batch."
@@ -80,22 +93,26 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
 @admin.register(Hold)
 class HoldAdmin(ReadOnlyAdmin):
     list_display = (
-        "batch_id",
-        "account",
-        "payer",
-        "is_subsidy",
-        "currency",
-        "amount",
-        "captured",
-        "released",
-        "created_at",
-    )
+        "batch_id", "account", "payer", "is_subsidy", "shown_amount", "shown_captured", "shown_released", "created_at",
+    )  # fmt: skip
     list_filter = ("currency",)
     list_select_related = ("account", "payer")
     search_fields = ("batch_id__exact",)
     search_help_text = "A batch's id."
     ordering = ("-pk",)
     paginator = BoundedPaginator
+
+    @display(description="amount", ordering="amount")
+    def shown_amount(self, hold: Hold) -> str:
+        return money_text(hold.amount, hold.currency)
+
+    @display(description="captured")
+    def shown_captured(self, hold: Hold) -> str:
+        return money_text(hold.captured, hold.currency)
+
+    @display(description="released")
+    def shown_released(self, hold: Hold) -> str:
+        return money_text(hold.released, hold.currency)
 
 
 @admin.register(LedgerCheck)
@@ -162,12 +179,22 @@ class ManualPaymentForm(forms.Form):
 class LedgerAccountAdmin(ReadOnlyAdmin):
     """Wallets and the platform's own accounts. Balances are moved by entries alone."""
 
-    list_display = ("owner", "kind", "currency", "balance", "credit_limit")
+    list_display = ("owner", "kind", "shown_balance", "shown_limit")
+    fields = ("owner", "kind", "shown_balance", "shown_limit", "is_frozen", "created_at")
+    readonly_fields = fields
     list_filter = ("kind", "currency")
     list_select_related = ("owner",)
     search_fields = ("owner__name", "owner__code__iexact")
     ordering = ("owner__name", "kind", "currency")
     actions_detail = ("manual_payment",)
+
+    @display(description="balance", ordering="balance")
+    def shown_balance(self, wallet: LedgerAccount) -> str:
+        return money_text(wallet.balance, wallet.currency)
+
+    @display(description="credit limit")
+    def shown_limit(self, wallet: LedgerAccount) -> str:
+        return money_text(wallet.credit_limit, wallet.currency)
 
     def has_book_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.add_ledgertransaction")
@@ -197,6 +224,6 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
         except BillingError as error:
             form.add_error(None, str(error))
             return False
-        amount = f"{form.cleaned_data['amount'].normalize():f} {wallet.currency}"
+        amount = money_text(form.cleaned_data["amount"], wallet.currency)
         messages.success(request, f"{amount} booked for {wallet.owner.name}.")
         return True
