@@ -1,12 +1,13 @@
 """Filters and tags of every template (built in, no ``{% load %}`` needed).
 
-Filters: ``money``, ``unit_price``, ``phone``, ``moment``, ``day``, ``in_words``, ``state_badge``.
+Filters: ``money``, ``as_lines``, ``unit_price``, ``phone``, ``moment``, ``day``, ``in_words``, ``state_badge``.
 Tags: ``icon``, ``chart``, ``time_zone``, ``page_links``, ``form_errors``.
 """
 
 import datetime as dt
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -24,6 +25,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from billing.models import CREDITS
+from billing.statement_rows import Row
 from billing.wording import credits_text
 
 register = template.Library()
@@ -62,6 +64,29 @@ def money(value: Any, currency: str = "") -> str:
     Without a currency only the digits; SMS credits read "5 credits". Raises TypeError for a float.
     """
     return _priced(value, currency, 2)
+
+
+@register.filter
+def as_lines(rows: Sequence[Row], unit: str) -> list[tuple[str, ...]]:
+    """The lines of a statement with their times and amounts as they are shown, each as text, amounts with their class.
+
+    A template that calls a filter for each takes twice as long for a page of fifty.
+    """
+    return [
+        (
+            moment(row.moment), row.why, row.title, row.about, row.who, *_signed(row.amount, unit),
+            money(row.balance, unit),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _signed(amount: Decimal, unit: str) -> tuple[SafeString, str]:
+    """The class of a movement's cell and its amount, with a plus where money came in."""
+    shown = money(amount, unit)
+    if amount <= 0:
+        return SafeString("money"), shown
+    return SafeString("money money-in"), SafeString("+") + shown
 
 
 @register.filter
