@@ -10,16 +10,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db import IntegrityError, connection
 
 from accounts.models import Account, User
 from accounts.services.accounts import get_platform
-from billing.exceptions import BillingError, DuplicateMovement, InsufficientFunds, SubsidyMissing, WalletFrozen
+from billing.exceptions import BillingError
 from billing.models import Hold, LedgerAccount, LedgerTransaction
 from billing.prepared import fetch_prepared, one_statement
+from billing.services.refusals import Entries, explain
 
 Kind = LedgerAccount.Kind
 TxKind = LedgerTransaction.Kind
@@ -65,9 +66,6 @@ _POST = """
     ORDER BY e.account, header.id RETURNING transaction_id
 """
 _RESERVE = "SELECT nextval('billing_ledgertransaction_id_seq') FROM generate_series(1, %(count)s::integer)"
-
-
-Entries = list[tuple[int, Decimal]]  # (ledger account's id, amount), by the order of ids
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ def write_movements(movements: list[tuple[Movement, Entries]], key: str, spender
         with one_statement():
             rows = fetch_prepared(_POST, columns | {"movements": numbers, "accounts": accounts, "amounts": amounts})
     except IntegrityError as error:
-        reason = _explain(error, key, list(zip(accounts, amounts, strict=True)), spender)
+        reason = explain(error, key, list(zip(accounts, amounts, strict=True)), spender)
         if reason is None:
             raise
         raise reason from error
@@ -148,28 +146,6 @@ def write_movements(movements: list[tuple[Movement, Entries]], key: str, spender
 def reserve_ids(count: int) -> list[int]:
     """Ids for movements that are written later in this transaction."""
     return [row[0] for row in fetch_prepared(_RESERVE, {"count": count})]
-
-
-def _explain(error: IntegrityError, key: str, entries: Entries, spender: int | None = None) -> BillingError | None:
-    """What the database refused, in the room's own words; None where it has none."""
-    text = str(error)
-    if "idempotency_key" in text:
-        return DuplicateMovement(f"The movement {key} has been made already.")
-    if "wallet_frozen" in text:
-        if spender and not LedgerAccount.objects.filter(pk=spender, is_frozen=True).exists():
-            return SubsidyMissing()
-        return WalletFrozen("Nothing can be spent while a card payment is disputed.")
-    return _insufficient(entries, spender) if "wallet_floor" in text else None
-
-
-def _insufficient(entries: Entries, spender: int | None) -> BillingError:
-    wallets = LedgerAccount.objects.in_bulk([account for account, _ in entries])
-    for account, amount in entries:
-        wallet = wallets[account]
-        shortfall = -(wallet.balance + wallet.credit_limit + wallet.overdraft_limit + amount)
-        if spender in (None, account) and wallet.kind in (Kind.WALLET, Kind.HELD) and amount < 0 and shortfall > 0:
-            return InsufficientFunds(f"{shortfall.normalize():f} {wallet.currency} are missing.", shortfall)
-    return SubsidyMissing() if spender else InsufficientFunds("The balance does not cover this.")
 
 
 # --- Holds: money set aside for a batch ----------------------------------------------------------------------------
@@ -205,6 +181,28 @@ _HOLD = """
     INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
     SELECT header.id, book.id, book.amount FROM header JOIN book ON header.idempotency_key = 'hold:' || book.batch_id
     ORDER BY book.id, header.id RETURNING (SELECT min(id) FROM made WHERE NOT is_subsidy)
+"""
+
+
+# The same of one hold without a subsidy: a third less for the database to prepare, and no lists.
+_HOLD_ONE = """
+    WITH book AS MATERIALIZED (
+        SELECT id, CASE kind WHEN 'wallet' THEN -%(amount)s::numeric ELSE %(amount)s::numeric END AS amount
+        FROM billing_ledgeraccount
+        WHERE owner_id = %(payer)s::bigint AND currency = %(currency)s::text AND kind IN ('wallet', 'held')),
+    made AS (
+        INSERT INTO billing_hold
+            (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
+        SELECT %(batch)s::uuid, %(account)s::bigint, %(payer)s::bigint, %(currency)s::text, %(amount)s::numeric, false,
+            0, 0, now()
+        WHERE (SELECT count(*) FROM book) = 2 RETURNING id),
+    header AS (
+        INSERT INTO billing_ledgertransaction
+            (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
+        SELECT 'hold', 'hold:' || %(batch)s::uuid, %(currency)s::text, %(account)s::bigint, %(reference)s::text, '',
+            %(quantity)s::integer, %(actor)s::bigint FROM made RETURNING id)
+    INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
+    SELECT header.id, book.id, book.amount FROM header, book ORDER BY book.id RETURNING (SELECT id FROM made)
 """
 
 
@@ -280,18 +278,10 @@ def _hold_at_once(orders: Sequence[HoldOrder], *, explains: bool) -> int | None:
 
     None, with nothing written, when a ledger account is missing. Raises as hold_all.
     """
-    shares = [(one.batch_id, *share) for one in orders for share in one.shares()]
-    batches, owners, amounts = (list(column) for column in zip(*shares, strict=True))
-    values = {
-        "batch_id": [one.batch_id for one in orders], "account_id": [one.account.pk for one in orders],
-        "payer_id": [one.payer.pk for one in orders], "currency": [one.unit for one in orders],
-        "reference": [one.reference for one in orders], "quantity": [one.quantity for one in orders],
-        "actor_id": [one.actor.pk if one.actor else None for one in orders],
-        "batches": batches, "owners": owners, "amounts": amounts,
-    }  # fmt: skip
+    query, values = _statement_of(orders)
     try:
         with one_statement() if explains else nullcontext():
-            rows = fetch_prepared(_HOLD, values)
+            rows = fetch_prepared(query, values)
     except IntegrityError as error:
         if not explains:
             raise
@@ -302,10 +292,30 @@ def _hold_at_once(orders: Sequence[HoldOrder], *, explains: bool) -> int | None:
     return int(rows[0][0]) if rows else None
 
 
+def _statement_of(orders: Sequence[HoldOrder]) -> tuple[str, dict[str, Any]]:
+    """The statement that makes these holds, and its values."""
+    first = orders[0]
+    if len(orders) == 1 and not first.subsidies:
+        return _HOLD_ONE, {
+            "batch": first.batch_id, "account": first.account.pk, "payer": first.payer.pk, "currency": first.unit,
+            "amount": first.amount, "reference": first.reference, "quantity": first.quantity,
+            "actor": first.actor.pk if first.actor else None,
+        }  # fmt: skip
+    shares = [(one.batch_id, *share) for one in orders for share in one.shares()]
+    batches, owners, amounts = (list(column) for column in zip(*shares, strict=True))
+    return _HOLD, {
+        "batch_id": [one.batch_id for one in orders], "account_id": [one.account.pk for one in orders],
+        "payer_id": [one.payer.pk for one in orders], "currency": [one.unit for one in orders],
+        "reference": [one.reference for one in orders], "quantity": [one.quantity for one in orders],
+        "actor_id": [one.actor.pk if one.actor else None for one in orders],
+        "batches": batches, "owners": owners, "amounts": amounts,
+    }  # fmt: skip
+
+
 def _explain_hold(error: IntegrityError, order: HoldOrder) -> BillingError | None:
     wallet = LedgerAccount.objects.get(owner=order.payer, kind=Kind.WALLET, currency=order.unit)
     spender = wallet.pk if order.subsidies else None
-    return _explain(error, f"hold:{order.batch_id}", [(wallet.pk, -order.amount)], spender)
+    return explain(error, f"hold:{order.batch_id}", [(wallet.pk, -order.amount)], spender)
 
 
 _LOCK_HOLDS = """

@@ -99,7 +99,7 @@ def test_canary_without_the_floor_a_check_before_the_hold_lets_more_than_ten_thr
 
     def look_then_hold(orders: list[ledger.HoldOrder], *, explains: bool = True) -> Any:
         if balance_of(orders[0].payer).available < orders[0].amount:
-            raise ledger.InsufficientFunds("no", D(1))
+            raise InsufficientFunds("no", D(1))
         looked.wait(timeout=30)
         return real(orders, explains=explains)
 
@@ -241,7 +241,8 @@ def test_settling_twice_at_once_takes_the_money_once(
 def test_canary_without_row_locks_both_settle_and_the_ledger_refuses_the_second(
     committed_db: object, client_member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "_PICK", settling._PICK.replace("FOR UPDATE SKIP LOCKED", ""))
+    picks = tuple(pick.replace("FOR UPDATE SKIP LOCKED", "") for pick in settling._PICKS)
+    monkeypatch.setattr(settling, "_PICKS", picks)
     outcomes = settle_twice(client_member, run_together, monkeypatch)
     assert sorted(type(outcome).__name__ for outcome in outcomes) in (
         [DuplicateMovement.__name__, "int"], ["IntegrityError", "int"],
