@@ -3,7 +3,7 @@
 Each filter has an index that finds its messages newest first, or finds so few that they can be sorted:
 
 - none: the account's own (account, -id);
-- a recipient, a batch: theirs; a large batch is walked in its account's;
+- a recipient, a settlement, a batch: theirs; a large batch is walked in its account's;
 - states in which few messages end: (account, state, -id) of these only;
 - states that do not last: the counts of the reports tell in which quarters of an hour such messages are left;
 - delivered, which most are: the account's own, past those that are not.
@@ -107,6 +107,7 @@ class Wanted(NamedTuple):
     states: tuple[str, ...] = ()
     recipient: str = ""
     batch: Batch | None = None
+    settlement: int | None = None
 
 
 class _Span(NamedTuple):
@@ -148,6 +149,8 @@ def _page(found: _Found, cursor: Cursor) -> Page:
 def _find(wanted: Wanted, forward: bool) -> _Found:
     if wanted.recipient:
         return _few(wanted, forward, "account_id = ANY(%(accounts)s) AND recipient = %(recipient)s")
+    if wanted.settlement is not None:
+        return _few(wanted, forward, "settlement_id = %(settlement)s")
     if wanted.batch is not None:
         return _of_batch(wanted, wanted.batch, forward)
     if not wanted.states:

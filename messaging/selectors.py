@@ -145,6 +145,7 @@ class Chosen:
     states: tuple[str, ...] = ()
     recipient: str = ""
     batch: Batch | None = None
+    settlement: int | None = None
 
     def conditions(self, viewer: Account) -> list[tuple[str, Any]]:
         """SQL conditions of batches with their values, in the viewer's time zone."""
@@ -158,7 +159,7 @@ class Chosen:
         """Which messages, in the viewer's time zone."""
         low, high = uuid_bounds(self.period, viewer) if self.period is not None else (UUID(int=0), LAST)
         keys = [account.pk for account in self.accounts]
-        return Wanted(keys, low, high, self.states, self.recipient, self.batch)
+        return Wanted(keys, low, high, self.states, self.recipient, self.batch, self.settlement)
 
 
 def page_of_batches(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:

@@ -108,7 +108,7 @@ def test_messages_of_a_movement_come_in_pages(
     settle_as(accept(client_member, [AU, AU_DEAR, NZ]), "rejected")
     settle_waiting(10)
     release = LedgerTransaction.objects.get(kind="release")
-    monkeypatch.setattr("messaging.keyset.PAGE_SIZE", 2)
+    monkeypatch.setattr("messaging.message_keys.PAGE_SIZE", 2)
     first = movements.page_of(client_member.account, release, Cursor())
     second = movements.page_of(client_member.account, release, Cursor(before=first.older))
     assert [len(first.rows), len(second.rows)] == [2, 1]
