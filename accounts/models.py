@@ -153,8 +153,8 @@ class Membership(models.Model):
 class AuditEntry(models.Model):
     """Who did what to whom; written in the same transaction as the deed, never changed."""
 
-    account = models.ForeignKey(Account, models.PROTECT, related_name="audit_entries")
-    actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    account = models.ForeignKey(Account, models.PROTECT, related_name="audit_entries", db_index=False)
+    actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
     action = models.CharField(max_length=60, help_text="noun.verb, such as client.suspended")
     subject = models.CharField(max_length=60, blank=True, help_text="Public code of what was acted upon.")
     data: Any = models.JSONField(default=dict, blank=True)
@@ -162,7 +162,10 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
-        indexes = [models.Index(fields=["account", "-created_at"])]
+        indexes = [
+            models.Index(fields=["account", "-created_at"]),
+            models.Index(fields=["actor"], condition=models.Q(actor__isnull=False), name="deed_of_a_person"),
+        ]
 
     def __str__(self) -> str:
         return self.action

@@ -48,9 +48,9 @@ class Batch(models.Model):
 
     id = models.UUIDField(primary_key=True, db_default=UuidV7(), editable=False)
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
-    account = models.ForeignKey(Account, models.PROTECT, related_name="batches")
-    payer = models.ForeignKey(Account, models.PROTECT, related_name="+")
-    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    account = models.ForeignKey(Account, models.PROTECT, related_name="batches", db_index=False)
+    payer = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", db_index=False)
     door = models.CharField(max_length=10, choices=Door.choices)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PREPARING)
     sender = models.CharField(max_length=16)
@@ -75,6 +75,7 @@ class Batch(models.Model):
         verbose_name_plural = "batches"
         indexes = [
             models.Index(fields=["account", "-id"]),
+            models.Index(fields=["created_by"], condition=Q(created_by__isnull=False), name="batch_of_a_person"),
             models.Index(fields=["valid_until"], condition=Q(valid_until__isnull=False), name="batch_validity"),
         ]
         constraints = [
