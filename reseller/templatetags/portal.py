@@ -1,6 +1,7 @@
 """Filters and tags of every template (built in, no ``{% load %}`` needed).
 
-Filters: ``money``, ``as_lines``, ``unit_price``, ``phone``, ``moment``, ``day``, ``in_words``, ``state_badge``.
+Filters: ``money``, ``as_lines``, ``message_lines``, ``unit_price``, ``phone``, ``moment``, ``day``, ``in_words``,
+``state_badge``.
 Tags: ``icon``, ``chart``, ``time_zone``, ``page_links``, ``form_errors``.
 """
 
@@ -10,8 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
+from uuid import UUID
 
 import phonenumbers
 from django import template
@@ -19,6 +21,7 @@ from django.conf import settings
 from django.core.paginator import Page
 from django.forms import BaseForm
 from django.forms.boundfield import BoundField
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateformat import format as format_date
 from django.utils.html import format_html
@@ -27,6 +30,7 @@ from django.utils.safestring import SafeString, mark_safe
 from billing.models import CREDITS
 from billing.statement_rows import Row
 from billing.wording import credits_text
+from messaging.models import Message
 
 register = template.Library()
 
@@ -81,6 +85,30 @@ def as_lines(rows: Sequence[Row], unit: str) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
+@register.filter
+def message_lines(rows: Sequence[tuple[Message, bool]]) -> list[tuple[str, ...]]:
+    """Lines of a list of messages as they are shown, each as text; of (message, whether its price may be seen).
+
+    Address, recipient, state, the carrier's code, when accepted, client, sender, parts, price.
+    """
+    address, some_id = reverse("messaging:message-detail", args=[UUID(int=0)]), str(UUID(int=0))
+    return [
+        (
+            address.replace(some_id, str(message.pk)), phone(message.recipient),
+            state_badge(message.state, message.state_label), message.error_code,
+            moment(message.accepted_at, "seconds"), message.account.name, message.sender, str(message.parts),
+            _charged(message) if is_priced else "–",
+        )
+        for message, is_priced in rows
+    ]  # fmt: skip
+
+
+def _charged(message: Message) -> str:
+    if message.costs_nothing:
+        return SafeString('<span class="text-secondary">not charged</span>')
+    return unit_price(message.price, message.quote.currency)
+
+
 def _signed(amount: Decimal, unit: str) -> tuple[SafeString, str]:
     """The class of a movement's cell and its amount, with a plus where money came in."""
     shown = money(amount, unit)
@@ -101,7 +129,11 @@ def phone(value: str | None) -> str:
 
     Up to eight digits without a plus are a short code.
     """
-    text = str(value or "").strip()
+    return _international(str(value or "").strip())
+
+
+@lru_cache(20_000)
+def _international(text: str) -> str:
     if not re.fullmatch(r"\+[1-9]\d{4,14}|[1-9]\d{8,14}", text):
         return text
     try:
@@ -176,7 +208,11 @@ def state_badge(state: Any, label: str = "") -> SafeString:
     """
     value = str(getattr(state, "value", state) or "none")
     word = label or str(getattr(state, "label", "")) or value.replace("_", " ").capitalize()
-    tone = _TONE_OF_STATE.get(value.lower(), "neutral")
+    return _badge(_TONE_OF_STATE.get(value.lower(), "neutral"), word)
+
+
+@lru_cache(500)
+def _badge(tone: str, word: str) -> SafeString:
     return format_html('<span class="badge state state-{}">{}</span>', tone, word)
 
 
