@@ -394,7 +394,8 @@ def test_canary_the_machine_notices_when(db: None, monkeypatch: pytest.MonkeyPat
     if broken == "a margin is forgotten":
         monkeypatch.setattr(settling, "_margins", lambda quote: [])
     else:
-        monkeypatch.setattr(settling, "_PICK", settling._PICK.replace("sent_at IS NOT NULL AS", "true AS"))
+        charged = tuple(query.replace("sent_at IS NOT NULL AS", "true AS") for query in settling._PICKS)
+        monkeypatch.setattr(settling, "_PICKS", charged)
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
             Money, settings=settings(QUICK, max_examples=100, phases=[Phase.generate], derandomize=True)
