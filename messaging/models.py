@@ -181,7 +181,7 @@ class Message(models.Model):
             ),
             models.Index(fields=["not_before"], condition=Q(state="scheduled"), name="message_scheduled"),
             models.Index(
-                fields=["route", "message_class", "-priority", "id"],
+                fields=["route", "message_class", "-priority", "released_at", "id"],
                 condition=Q(state="released"),
                 name="message_released",
             ),

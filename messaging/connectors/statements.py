@@ -19,13 +19,14 @@ LOST = "The connection to the carrier ended before its answer came."
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
-# What is past its validity goes no further, and its hold is released (messaging/services/expiring.py).
+# In the order in which they were released: by ids, what is released later of an older batch would go before, again and
+# again. What is past its validity goes no further, and its hold is released (messaging/services/expiring.py).
 _CLAIM = f"""
     WITH picked AS MATERIALIZED (
         SELECT id, account_id, quote_id, coalesce(valid_until <= now(), false) AS is_late FROM messaging_message
         WHERE route_id = %(route)s AND state = 'released'
           AND NOT EXISTS (SELECT FROM messaging_route WHERE id = %(route)s AND is_paused)
-        ORDER BY message_class, priority DESC, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+        ORDER BY message_class, priority DESC, released_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
     noted AS ({note_late("picked")})
     UPDATE messaging_message m SET
         state = CASE WHEN picked.is_late THEN 'expired' ELSE 'sending' END,

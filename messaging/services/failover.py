@@ -48,7 +48,7 @@ _QUEUED = f"""
 """  # noqa: S608
 _RELEASED = f"""
     SELECT {_COLUMNS} FROM messaging_message m WHERE m.route_id = %(route)s AND m.state = 'released'
-    ORDER BY m.message_class, m.priority DESC, m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
+    ORDER BY m.message_class, m.priority DESC, m.released_at, m.id LIMIT %(chunk)s FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 # Rows are found by their ids (messaging/services/plans.py); the caller has locked them.
 _MOVE = """
