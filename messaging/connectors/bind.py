@@ -40,7 +40,7 @@ class Bind:
     """Runs one session to a carrier for as long as this process has the right to it.
 
     The right is an advisory lock on the connection that claims: without the lock there is no connection to claim with.
-    ``on_claimed`` and ``on_recorded`` are told that the stock shrinks and that there is something to settle,
+    ``on_claimed`` and ``on_ended`` are told that the stock shrinks and that there is something to give back,
     ``on_refused`` that a carrier has said "later",
     ``on_receipts`` and ``on_inbound`` that receipts or inbound messages were stored.
     """
@@ -50,7 +50,7 @@ class Bind:
         config: BindConfig,
         *,
         on_claimed: Callable[[int], None],
-        on_recorded: Callable[[], None],
+        on_ended: Callable[[], None],
         on_refused: Callable[[], None],
         on_receipts: Callable[[], None],
         on_inbound: Callable[[], None],
@@ -58,7 +58,7 @@ class Bind:
         self.config = config
         # A new one for every bind that is started: what another had in hand is never mistaken for this one's.
         self._token = f"{statements.claim_prefix(*config.key)}{token_hex(6)}"
-        self.hand = Hand(config, self._token, on_recorded=on_recorded, on_refused=on_refused)
+        self.hand = Hand(config, self._token, on_ended=on_ended, on_refused=on_refused)
         self._on_claimed = on_claimed
         self._on_receipts = on_receipts
         self._on_inbound = on_inbound

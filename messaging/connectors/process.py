@@ -132,7 +132,7 @@ class ConnectorProcess:
         bind = Bind(
             config,
             on_claimed=lambda route_id: self._hints.give(DISPATCH, route_id),
-            on_recorded=lambda: self._hints.give(SETTLE),
+            on_ended=lambda: self._hints.give(SETTLE),
             on_refused=lambda: self._hints.give(FAILOVER),
             on_receipts=lambda: self._hints.give(RECEIPTS),
             on_inbound=lambda: self._hints.give(INBOUND),

@@ -15,6 +15,7 @@ from messaging.connectors.database import Database, DatabaseAway
 from messaging.connectors.lines import AnyFlight, Session, new_flight
 from messaging.connectors.pace import Pacer
 from messaging.connectors.statements import ClaimedMessage, Record
+from messaging.models import Message
 from smpp.client import NotSent
 
 log = structlog.get_logger(__name__)
@@ -31,13 +32,13 @@ class Hand:
     """
 
     def __init__(
-        self, config: BindConfig, token: str, *, on_recorded: Callable[[], None], on_refused: Callable[[], None]
+        self, config: BindConfig, token: str, *, on_ended: Callable[[], None], on_refused: Callable[[], None]
     ) -> None:
         self.config = config
         self.pacer = Pacer()
         self.wake = asyncio.Event()  # there may be something to claim
         self._token = token
-        self._on_recorded = on_recorded
+        self._on_ended = on_ended
         self._on_refused = on_refused  # for now: perhaps for the last time on this route
         self._flights: dict[str, AnyFlight] = {}
         self._backlog = Backlog()
@@ -172,7 +173,8 @@ class Hand:
         for one in records:
             self._flights.pop(one.id, None)
         self.wake.set()
-        self._on_recorded()
+        if any(one.state in Message.FINAL for one in records):  # what was sent is settled by its receipt
+            self._on_ended()
         if any(one.delay is not None for one in records):
             self._on_refused()
 
