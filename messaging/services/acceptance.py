@@ -67,7 +67,7 @@ def accept_batch(
     Raises SendingError: what plan_batch and make_schedule raise, NothingToSend, PriceChanged, NotEnoughMoney, and
     SendingNotAllowed while the payer's wallet is frozen or an account above cannot cover its margin below zero.
     """
-    earlier = _find_batch(account, idempotency_key)
+    earlier = batch_of_key(account, idempotency_key)
     if earlier is not None:
         return earlier
     schedule = make_schedule(send_at, valid_until)
@@ -79,7 +79,7 @@ def accept_batch(
             return _pay_and_write(_Order(plan, actor, door, message_class, idempotency_key, schedule))
     except IntegrityError as error:
         # Another request with this key came first and has committed: one_batch_a_key waited for it.
-        earlier = _find_batch(account, idempotency_key)
+        earlier = batch_of_key(account, idempotency_key)
         if earlier is None or "one_batch_a_key" not in str(error):
             raise
         return earlier
@@ -236,7 +236,8 @@ def _find_batches(singles: Sequence[Single]) -> dict[tuple[int, str], Batch]:
     return {(batch.account_id, batch.idempotency_key): batch for batch in found}
 
 
-def _find_batch(account: Account, idempotency_key: str) -> Batch | None:
+def batch_of_key(account: Account, idempotency_key: str) -> Batch | None:
+    """The account's batch under an idempotency key; None for an empty key."""
     if not idempotency_key:
         return None
     return Batch.objects.filter(account=account, idempotency_key=idempotency_key).first()

@@ -22,7 +22,7 @@ from messaging.exceptions import BadValidity, GaveUp, ListGone, NotEnoughMoney, 
 from messaging.models import Batch, Preparation
 from messaging.preparing_progress import note
 from messaging.preview import preview_of, to_json
-from messaging.services.acceptance import accept_prepared
+from messaging.services.acceptance import accept_prepared, batch_of_key
 from messaging.services.conditions import Conditions
 from messaging.services.planning import Planner, Sending, check_active, check_trial, typed_sending
 from messaging.services.scheduling import make_schedule
@@ -138,11 +138,6 @@ def start_accepting(*, preparation: Preparation, actor: User, confirmed: Confirm
         locked.save(update_fields=["batch", "state", "expected_price", "attempts", "retry_at"])
         transaction.on_commit(partial(wake, PREPARE))
     return locked.batch
-
-
-def batch_of_key(account: Account, key: str) -> Batch | None:
-    """The account's batch under an idempotency key."""
-    return Batch.objects.filter(account=account, idempotency_key=key).first()
 
 
 # --- What a worker does --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from messaging.preparing_progress import checked
 from messaging.preview import from_json
 from messaging.selectors import find_preparation
 from messaging.services import preparing
+from messaging.services.acceptance import batch_of_key
 from messaging.views.send import show_form, show_preview
 
 
@@ -25,7 +26,7 @@ from messaging.views.send import show_form, show_preview
 def preparation(request: TenantRequest, code: str) -> HttpResponse:
     """Checking, then the preview; ``step`` of a POST is send, preview (check again) or edit."""
     found = find_preparation(request.account, code)
-    batch = found.batch if found else preparing.batch_of_key(request.account, code)
+    batch = found.batch if found else batch_of_key(request.account, code)
     if batch is not None:
         return redirect("messaging:batch-detail", code=batch.code)
     if found is None:
