@@ -2,31 +2,27 @@
 
 import zoneinfo
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, Membership, User
-from billing.models import BillingTerms, CreditLot, LedgerAccount, LedgerEntry, LedgerTransaction, NoticeTerms
+from billing.models import BillingTerms, NoticeTerms
 from billing.selectors import terms_of
+from billing.statements import Period
 from clients.allocation import allocation_of
 from clients.models import ClientDefaults
 from clients.payers import payer_of
 from keywords.models import KeywordTerms
-from messaging.models import Batch, Message
-from messaging.periods import uuid_floor
+from messaging.margins import margins_by_client
+from messaging.models import Batch
+from messaging.reports import charged_by_client
 from virtual_numbers.models import NumberTerms
 
 SHOWN_BATCHES = 8
 SHOWN_AUDIT_ENTRIES = 50
-# "Sent today" reads only what was accepted since: the messages' keys are their times, and there is no index on the
-# moment of sending. Hardly anything waits longer than a week for the carrier.
-LONGEST_WAIT = timedelta(days=7)
-# What a parent earns of its clients: margins on messages and on credits transferred, less those of credits taken back.
-EARNING = (LedgerTransaction.Kind.CAPTURE, LedgerTransaction.Kind.CREDITS, LedgerTransaction.Kind.TAKEBACK)
 
 
 # --- The log-in --------------------------------------------------------------------------------------------------
@@ -129,60 +125,33 @@ def start_of_month(viewer: Account, now: datetime) -> datetime:
     return datetime.combine(now.astimezone(zone).date().replace(day=1), time.min, tzinfo=zone)
 
 
-def _child_key(viewer: Account, path: str) -> F:
-    """The id of the viewer's direct client in whose branch an account stands, from its path."""
-    return F(f"{path}__{len(viewer.path)}")
+def _branch(viewer: Account, clients: list[int] | None) -> list[int]:
+    """Every account below the viewer, or only those of these clients' branches."""
+    below = Account.objects.below(viewer)
+    if clients is not None:
+        below = below.filter(path__overlap=clients)
+    return list(below.values_list("pk", flat=True))
 
 
 def sent_today(viewer: Account, clients: list[int] | None = None) -> dict[int, int]:
     """Messages that carriers took today (the viewer's day) from each client and all below it, by the client's id.
 
-    ``clients`` None: of all the viewer's clients. Those without any are left out.
+    A message counts when its price is taken, which is seconds after the carrier took it. ``clients`` None: of all the
+    viewer's clients. Those without any are left out.
     """
-    begin = start_of_day(viewer, timezone.now())
-    branch = Account.objects.below(viewer)
-    if clients is not None:
-        branch = branch.filter(path__overlap=clients)
-    client_of = dict(branch.values_list("pk", _child_key(viewer, "path")))
-    counts = (
-        Message.objects.filter(account__in=client_of, pk__gte=uuid_floor(begin - LONGEST_WAIT), sent_at__gte=begin)
-        .order_by()
-        .values_list("account_id")
-        .annotate(count=Count("*"))
-    )
-    sums: dict[int, int] = {}
-    for account, count in counts:
-        sums[client_of[account]] = sums.get(client_of[account], 0) + count
-    return sums
+    today = start_of_day(viewer, timezone.now()).date()
+    return charged_by_client(viewer, _branch(viewer, clients), Period(today, today))
 
 
 def margin_this_month(viewer: Account, clients: list[int] | None = None) -> dict[int, Decimal]:
     """What the viewer earned since the first of its month on messages of each client and all below it.
 
-    From the ledger: margins on the viewer's wallet about that branch, on messages and on SMS credits. ``clients`` as
-    in ``sent_today``.
+    On messages and on SMS credits, less those taken back, as in its report of margins. ``clients`` as in
+    ``sent_today``.
     """
-    entries = (
-        LedgerEntry.objects.filter(
-            ledger_account__owner=viewer,
-            # Margins below zero are paid out of what was set aside for them.
-            ledger_account__kind__in=[LedgerAccount.Kind.WALLET, LedgerAccount.Kind.SUBSIDY],
-            ledger_account__currency=viewer.currency,
-            transaction__kind__in=EARNING,
-            transaction__created_at__gte=start_of_month(viewer, timezone.now()),
-        )
-        .exclude(transaction__about=viewer)
-        .exclude(Exists(_paid_lots(viewer)))
-    )
-    if clients is not None:
-        entries = entries.filter(transaction__about__path__overlap=clients)
-    rows = entries.order_by().values_list(_child_key(viewer, "transaction__about__path")).annotate(sum=Sum("amount"))
-    return dict(rows)
-
-
-def _paid_lots(viewer: Account) -> QuerySet[CreditLot]:
-    """Of an entry's movement: the credits that the viewer itself paid for, which is no margin."""
-    return CreditLot.objects.filter(transaction__reference=OuterRef("transaction__reference"), payer=viewer)
+    now = timezone.now()
+    period = Period(start_of_month(viewer, now).date(), start_of_day(viewer, now).date())
+    return margins_by_client(viewer, _branch(viewer, clients), period)
 
 
 @dataclass(frozen=True)

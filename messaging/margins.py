@@ -63,6 +63,15 @@ WHERE (counted.chain -> %(level)s ->> 0)::bigint = %(viewer)s AND jsonb_array_le
 GROUP BY 1, 2, 3
 """
 
+_BY_CLIENT = f"""
+SELECT client, sum(margin) FROM (
+    SELECT client, charged - cost AS margin
+    FROM ({_MARGINS}) AS m(day, client, country, messages, parts, charged, cost)
+    UNION ALL
+    SELECT client, charged - cost FROM ({_MARGINS_OF_CREDITS}) AS c(day, client, country, credits, charged, cost)
+) AS earned GROUP BY 1
+"""  # noqa: S608
+
 # From the movements of numbers and keywords, by the same index, to the charge that each of them is. What accounts below
 # the viewer earned of it lies above the price that the viewer set. What the viewer paid itself is no earning.
 _MARGINS_OF_SERVICES = """
@@ -178,6 +187,16 @@ def margin_report(viewer: Account, period: Period) -> MarginReport:
     values = values_of(viewer, below, period)
     with connection.cursor() as cursor:
         return MarginReport(period, viewer.currency, _named(_find(cursor, values)))
+
+
+def margins_by_client(viewer: Account, below: list[int], period: Period) -> dict[int, Decimal]:
+    """What the viewer earned on messages of the accounts ``below`` it and on credits they bought, by its client's id.
+
+    As the report, without numbers and keywords.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_BY_CLIENT, values_of(viewer, below, period))
+        return dict(cursor.fetchall())
 
 
 def _find(cursor: CursorWrapper, values: dict[str, Any]) -> dict[Key, Earned]:

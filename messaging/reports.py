@@ -48,6 +48,12 @@ WHERE quote.payer_id = %(viewer)s AND quote.display_price IS NOT NULL
 GROUP BY 1
 """  # noqa: S608
 
+_CHARGED = f"""
+WITH {TOLD}
+SELECT sender.path[%(depth)s] AS client, sum(captured)
+FROM told JOIN accounts_account sender ON sender.id = told.account_id GROUP BY 1 HAVING sum(captured) <> 0
+"""  # noqa: S608
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -153,3 +159,10 @@ def client_activity(viewer: Account, accounts: list[Account], period: Period) ->
         sum((one.billed for one in found), Decimal(0)),
     )
     return sorted(found, key=lambda one: (-one.billed, str(one.client))), total
+
+
+def charged_by_client(viewer: Account, below: list[int], period: Period) -> dict[int, int]:
+    """Messages of the accounts ``below`` the viewer that were captured in the period, by its direct client's id."""
+    with connection.cursor() as db:
+        db.execute(_CHARGED, values_of(viewer, below, period))
+        return {client: int(messages) for client, messages in db.fetchall()}

@@ -15,7 +15,7 @@ from accounts.models import Account
 from accounts.services.accounts import suspend_account
 from billing.models import BillingTerms
 from clients.listing import ClientRow
-from clients.selectors import LONGEST_WAIT, start_of_day
+from clients.selectors import start_of_day
 from tests.cast import LogIn, Member, fund, make_client
 from tests.clients.activity import earn, put_messages
 
@@ -75,7 +75,7 @@ def test_sent_today_counts_the_branch_from_the_viewer_s_midnight(
     put_messages(bell.account, 3, accepted_at=midnight, sent_at=midnight)
     put_messages(bell.account, 5, accepted_at=midnight - second, sent_at=midnight - second)  # yesterday
     put_messages(bell.account, 7, accepted_at=midnight, sent_at=None)  # waits
-    put_messages(bell.account, 11, accepted_at=midnight - LONGEST_WAIT + second, sent_at=midnight)  # waited long
+    put_messages(bell.account, 11, accepted_at=midnight - timedelta(days=40), sent_at=midnight)  # waited long
     put_messages(below.account, 13, accepted_at=midnight, sent_at=midnight + second)
     put_messages(clients["arc"].account, 17, accepted_at=midnight, sent_at=midnight)
     put_messages(reseller.account, 19, accepted_at=midnight, sent_at=midnight)  # its own, not a client's
@@ -156,9 +156,9 @@ def test_every_column_sorts(
     clients: dict[str, Member], reseller: Member, log_in: LogIn, sort: str, order: list[str]
 ) -> None:
     midnight = start_of_day(reseller.account, timezone.now())
-    put_messages(clients["arc"].account, 2, accepted_at=midnight, sent_at=midnight)
+    put_messages(clients["arc"].account, 4, accepted_at=midnight, sent_at=midnight)
     put_messages(clients["Bell"].account, 1, accepted_at=midnight, sent_at=midnight)
-    earn(clients["Cove"].account, "0.50", {reseller.account: "0.02"})
+    earn(clients["Cove"].account, "0.50", {reseller.account: "0.09"})
     earn(clients["Bell"].account, "0.50", {reseller.account: "0.01"})
     assert names(log_in, reseller, f"?sort={sort}") == order
 

@@ -332,7 +332,8 @@ def test_the_page_shows_activity_people_and_history(web: Client, reseller: Membe
     assert batch.code in page
     for words in (
         "AUD 9.72",
-        "AUD 0.08",
+        "AUD 0.16",  # of the four, and of one
+        '<div class="figure">5</div>',
         "second@test.example",
         "Viewer",
         "SMS margin: 0.02 → 0.03",
