@@ -8,6 +8,11 @@ from typing import Final
 YOUNG: Final = 20_000
 
 
+def look_seldom() -> None:
+    """Look for garbage seldom; call before a process loads its code, hardly any of which is garbage."""
+    gc.set_threshold(YOUNG, 20, 20)
+
+
 def spare_collections() -> None:
     """Never look through what is loaded by now again; call when a process has loaded its code.
 
@@ -16,4 +21,4 @@ def spare_collections() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, 20, 20)
+    look_seldom()

@@ -13,6 +13,8 @@ from reseller import health
 from reseller.processes import die_with_parent
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "reseller.settings")
+# Celery would run Django's checks, for which every page is loaded, and throw away what they find.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("reseller")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -4,6 +4,8 @@ from django.urls import include, path
 from accounts.urls import log_in_patterns
 from reseller.dashboards.views import dashboard
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", dashboard, name="dashboard"),
     path("", include("accounts.urls")),

@@ -16,6 +16,7 @@ import redis
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
+from accounts.garbage import spare_collections
 from billing.proof import Verdict, run_proofs
 from messaging.proof import PROOFS
 from tests.engines import Run, run
@@ -30,6 +31,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Start the engines before xdist's workers need them; a run without workers starts them when first used."""
     if getattr(session.config.option, "numprocesses", None) and run().is_owner:
         _start(run())
+
+
+def pytest_collection_finish() -> None:
+    """Code and tests are loaded: spend nothing on looking for garbage among them."""
+    spare_collections()
 
 
 def pytest_unconfigure() -> None:

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.django_db
 
 LEDGER = (LedgerAccount, LedgerTransaction, LedgerEntry, Hold, Quote)
 READ_ONLY = (*LEDGER, TopUp, PaymentEvent, Batch, Message, Receipt, AuditEntry, OutgoingMail)
+admin.autodiscover()
 REGISTERED = sorted(admin.site._registry, key=lambda model: model._meta.label)
 
 

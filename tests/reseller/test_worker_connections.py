@@ -1,4 +1,7 @@
-"""Workers keep their connection to the database between tasks, and replace it when it is broken."""
+"""Workers keep their connection to the database between tasks, and load no more than tasks need."""
+
+import subprocess
+import sys
 
 import psycopg
 import pytest
@@ -9,6 +12,14 @@ from django.db import OperationalError, connection
 from messaging.tasks import sample_routes
 from reseller.celery import app
 from tests.conftest import CommittedDatabase
+from tests.engines import ROOT
+
+LOADED = """
+import sys
+from reseller.celery import app
+app.loader.import_default_modules()
+print(len(app.tasks), *sorted({name for name in sys.modules if name.endswith(("admin", "urls", "views"))}))
+"""
 
 
 def backend() -> int:
@@ -35,3 +46,10 @@ def test_tasks_share_a_connection_until_it_breaks(committed_db: CommittedDatabas
     with pytest.raises(OperationalError):
         backend()
     assert run_task() != first
+
+
+def test_a_worker_loads_tasks_but_no_pages():
+    found = subprocess.run([sys.executable, "-c", LOADED], cwd=ROOT, check=True, capture_output=True, text=True)
+    tasks, *pages = found.stdout.split()
+    assert int(tasks) > 40
+    assert [page for page in pages if not page.startswith("django")] == []
