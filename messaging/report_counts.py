@@ -1,6 +1,9 @@
 """Reading what messaging/services/rollups.py keeps: counts of messages by day of a zone, account and price."""
 
+from datetime import datetime
 from typing import Any
+
+from django.db import connection
 
 from accounts.models import Account
 from billing.statements import Period
@@ -22,6 +25,23 @@ told AS (
     SELECT (quarter AT TIME ZONE %(zone)s)::date, account_id, quote_id, {_COUNTS} FROM messaging_reportchange
     WHERE account_id = ANY(%(accounts)s) AND quarter >= %(begin)s AND quarter < %(end)s
 )"""  # noqa: S608 (names of columns only)
+
+# Account by account, as the counts are kept: nobody's older ones are read.
+_ACCEPTED = """
+SELECT coalesce(sum(messages), 0) FROM (
+    SELECT kept.messages FROM accounts_account account CROSS JOIN LATERAL (
+        SELECT sum(messages) AS messages FROM messaging_reportquarter
+        WHERE account_id = account.id AND quarter >= %(moment)s) AS kept
+    UNION ALL
+    SELECT messages FROM messaging_reportchange WHERE quarter >= %(moment)s) AS accepted
+"""
+
+
+def accepted_since(moment: datetime) -> int:
+    """Messages of all accounts accepted since the moment, which is one at which a quarter of an hour begins."""
+    with connection.cursor() as db:
+        db.execute(_ACCEPTED, {"moment": moment})
+        return int(db.fetchone()[0])
 
 
 def values_of(viewer: Account, accounts: list[int], period: Period) -> dict[str, Any]:

@@ -5,15 +5,17 @@ from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, OutgoingMail
-from billing.models import CREDITS, LedgerAccount, LedgerCheck, LedgerEntry, PaymentEvent, TopUp
+from billing.models import CREDITS, LedgerAccount, LedgerCheck, PaymentEvent, TopUp
+from billing.revenue import revenue_since
 from messaging.models import ConnectorStatus, HttpConnector, Message, SmppConnector
-from messaging.periods import uuid_floor
+from messaging.open_counts import MOST_COUNTED, count_open
+from messaging.report_counts import accepted_since
 from messaging.services.route_states import SILENT_AFTER
 
 State = Message.State
@@ -56,20 +58,21 @@ def _customers() -> list[Figure]:
 
 
 def _messages(midnight: datetime) -> list[Figure]:
-    """Today's (UTC) messages from their keys; what waits and what is unknown from their partial indexes."""
-    today = Message.objects.filter(pk__gte=uuid_floor(midnight)).count()
-    open_states = (State.QUEUED, State.RELEASED, State.SENDING, State.UNKNOWN)
-    rows = Message.objects.filter(state__in=open_states).order_by().values_list("state").annotate(count=Count("*"))
-    counts = dict(rows)
-    unknown = counts.pop(State.UNKNOWN, 0)
+    """Today's (UTC) messages from the reports' counts; what is on its way from its own indexes."""
+    counts = count_open()
+    unknown = counts.pop(State.UNKNOWN)
     return [
-        Figure("Messages today", f"{today:,}", _list("messaging_message"), "UTC"),
-        Figure("In the queue", f"{sum(counts.values()):,}", _list("messaging_message", "?state__exact=queued")),
+        Figure("Messages today", f"{accepted_since(midnight):,}", _list("messaging_message"), "UTC"),
+        Figure("In the queue", _counted(sum(counts.values())), _list("messaging_message", "?state__exact=queued")),
         Figure(
-            "Unknown", f"{unknown:,}", _list("messaging_message", "?state__exact=unknown"),
+            "Unknown", _counted(unknown), _list("messaging_message", "?state__exact=unknown"),
             "written to a carrier, answer never heard", bool(unknown),
         ),
     ]  # fmt: skip
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}" if number <= MOST_COUNTED else f"more than {MOST_COUNTED:,}"
 
 
 def _operation(now: datetime) -> list[Figure]:
@@ -127,8 +130,7 @@ def _money(month: datetime) -> list[CurrencyMoney]:
     customers = LedgerAccount.objects.filter(kind__in=(Kind.WALLET, Kind.HELD)).order_by()
     rows = customers.values_list("currency", "kind").annotate(Sum("balance"))
     sums = {(currency, kind): total for currency, kind, total in rows}
-    taken = LedgerEntry.objects.filter(ledger_account__kind=Kind.REVENUE, transaction__created_at__gte=month)
-    revenue = dict(taken.order_by().values_list("ledger_account__currency").annotate(Sum("amount")))
+    revenue = revenue_since(month)
     zero = Decimal(0)
     return [
         CurrencyMoney(
