@@ -42,8 +42,7 @@ def _check_connections(**_: Any) -> None:
 @worker_ready.connect
 def _prove_the_worker(sender: Any, **_: Any) -> None:
     """Be healthy from the start instead of after beat's first round."""
-    for queue in sender.app.amqp.queues.consume_from:
-        health.renew(health.QUEUE_KEY.format(queue=queue))
+    health.renew(*(health.QUEUE_KEY.format(queue=queue) for queue in sender.app.amqp.queues.consume_from))
 
 
 @beat_init.connect

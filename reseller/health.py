@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
+from functools import cache
 
 import redis
 
@@ -18,8 +19,10 @@ BEAT_KEY = "health:beat"
 QUEUE_KEY = "health:queue:{queue}"
 # run_connectors stands below this room and writes through Django's cache: cache.set("health:connectors", …).
 CONNECTORS_KEY = ":1:health:connectors"
-HEARTBEAT_INTERVAL = 5  # seconds
+HEARTBEAT_INTERVAL = 10  # seconds
 KEY_LIFETIME = 30  # seconds; a worker busy with one long task is not dead yet
+# Seconds, of keys whose owners take longer: no heartbeat is heard while a million recipients are looked at.
+LIFETIMES = {QUEUE_KEY.format(queue="accept"): 600}
 QUEUES = ("dispatch", "settle", "inbound", "webhooks", "default", "accept", "billing")
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"
 TIMEOUT = 3.0  # seconds
@@ -29,13 +32,12 @@ class UnhealthyError(Exception):
     """A process does not prove that it works; the text says what was missing."""
 
 
-def renew(key: str, *, client: redis.Redis | None = None) -> None:
-    """Say for another KEY_LIFETIME seconds that the owner of ``key`` is alive."""
-    if client is not None:
-        client.set(key, "1", ex=KEY_LIFETIME)
-        return
-    with _client() as own:
-        own.set(key, "1", ex=KEY_LIFETIME)
+def renew(*keys: str) -> None:
+    """Say for a while, most often KEY_LIFETIME seconds, that the owners of ``keys`` are alive."""
+    steps = _kept_client(_url()).pipeline(transaction=False)
+    for key in keys:
+        steps.set(key, "1", ex=LIFETIMES.get(key, KEY_LIFETIME))
+    steps.execute()
 
 
 def forget_all() -> None:
@@ -52,7 +54,7 @@ def check_key(key: str) -> None:
     except redis.RedisError as error:
         raise UnhealthyError(f"Valkey does not answer: {error}") from error
     if not found:
-        raise UnhealthyError(f"{key} was not renewed in the last {KEY_LIFETIME} s")
+        raise UnhealthyError(f"{key} was not renewed in the last {LIFETIMES.get(key, KEY_LIFETIME)} s")
 
 
 def check_queues(*queues: str) -> None:
@@ -83,9 +85,17 @@ def check_port(host: str, port: int) -> None:
 
 
 def _client() -> redis.Redis:
-    return redis.Redis.from_url(
-        os.environ.get("REDIS_URL", DEFAULT_REDIS_URL), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
-    )
+    return redis.Redis.from_url(_url(), socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+
+
+@cache
+def _kept_client(url: str) -> redis.Redis:
+    """For who renews all the time; a process that was forked has connections of its own."""
+    return redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+
+
+def _url() -> str:
+    return os.environ.get("REDIS_URL", DEFAULT_REDIS_URL)
 
 
 def _check_web() -> None:
@@ -107,7 +117,8 @@ CHECKS: dict[str, Callable[[], None]] = {
     "worker-dispatch": lambda: check_queues("dispatch"),
     "worker-settle": lambda: check_queues("settle", "inbound"),
     "worker-webhooks": lambda: check_queues("webhooks"),
-    "worker-default": lambda: check_queues("default", "accept", "billing"),
+    "worker-accept": lambda: check_queues("accept"),
+    "worker-default": lambda: check_queues("default", "billing"),
     "beat": lambda: check_key(BEAT_KEY),
     "connectors": lambda: check_key(CONNECTORS_KEY),
     "simulator": _check_simulator,

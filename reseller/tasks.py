@@ -8,5 +8,4 @@ from reseller import health
 @shared_task
 def heartbeat(queue: str) -> None:
     """Prove that beat, broker and a worker of ``queue`` work together; runs in that queue every few seconds."""
-    health.renew(health.BEAT_KEY)
-    health.renew(health.QUEUE_KEY.format(queue=queue))
+    health.renew(health.BEAT_KEY, health.QUEUE_KEY.format(queue=queue))

@@ -14,12 +14,14 @@ from reseller.processes import spawn
 from reseller.run.config import BASE_DIR, Config
 
 # Queues of each worker and how many tasks it runs at once. Dispatch is one at a time: it orders what is sent. Calls to
-# customers' servers, which may be slow, have a worker to themselves; one task makes many calls at once.
+# customers' servers, which may be slow, have a worker to themselves; one task makes many calls at once. So have large
+# batches, of which one keeps a process busy for up to a minute.
 WORKERS = {
     "worker-dispatch": ("dispatch", 1),
     "worker-settle": ("settle,inbound", 2),
     "worker-webhooks": ("webhooks", 1),
-    "worker-default": ("default,accept,billing", 2),
+    "worker-accept": ("accept", 1),
+    "worker-default": ("default,billing", 2),
 }
 
 
