@@ -221,7 +221,7 @@ CELERY_BEAT_SCHEDULE = {
     "verify-ledger": {"task": "messaging.tasks.verify_ledger", "schedule": crontab(hour="2", minute="30")},
     "verify-ledger-since": {"task": "messaging.tasks.verify_ledger", "schedule": 60 * 60, "args": ["since"]},
 }
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "reseller.scheduler.SparingScheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
