@@ -39,8 +39,10 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def find_keys(table: str, accounts: list[int], conditions: list[tuple[str, Any]], cursor: Cursor) -> Page:
-    """Keys of one page of a tenant table's rows that belong to ``accounts`` and meet ``conditions``.
+def find_keys(
+    table: str, accounts: list[int], conditions: list[tuple[str, Any]], cursor: Cursor, size: int = PAGE_SIZE
+) -> Page:
+    """Keys of one page of ``size`` rows of a tenant table that belong to ``accounts`` and meet ``conditions``.
 
     ``table`` and the conditions' SQL (such as "state = ANY(%s)") come from this program, values are parameters.
     Looks each account up in its (account, -id) index, so that neither a big neighbour nor a long history is read.
@@ -59,13 +61,13 @@ def find_keys(table: str, accounts: list[int], conditions: list[tuple[str, Any]]
         f" ORDER BY found.{order} LIMIT %s"
     )
     with connection.cursor() as db:
-        db.execute(sql, [accounts, *(value for _, value in wanted), PAGE_SIZE + 1, PAGE_SIZE + 1])
+        db.execute(sql, [accounts, *(value for _, value in wanted), size + 1, size + 1])
         keys = [row[0] for row in db.fetchall()]
-    return _page(keys, cursor)
+    return _page(keys, cursor, size)
 
 
-def _page(keys: list[UUID], cursor: Cursor) -> Page:
-    has_more, keys = len(keys) > PAGE_SIZE, keys[:PAGE_SIZE]
+def _page(keys: list[UUID], cursor: Cursor, size: int) -> Page:
+    has_more, keys = len(keys) > size, keys[:size]
     if cursor.after is not None:
         keys.reverse()
         has_newer, has_older = has_more, bool(keys)

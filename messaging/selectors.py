@@ -17,6 +17,7 @@ from billing.models import CREDITS, BillingTerms, Hold
 from billing.selectors import terms_of
 from billing.statements import Period
 from contacts.merge import has_fields
+from messaging.batch_counts import counts_of
 from messaging.keyset import Cursor, Page, find_keys
 from messaging.message_keys import LAST, Wanted, find_message_keys
 from messaging.models import Batch, Exclusion, Message, Preparation, time_of
@@ -190,12 +191,12 @@ _SHOWN = (
 def page_of_messages(viewer: Account, chosen: Chosen, cursor: Cursor) -> Page:
     """Messages of the chosen accounts, newest first."""
     keys = find_message_keys(chosen.messages(viewer), cursor)
-    rows = Message.objects.filter(pk__in=keys.rows).select_related("account", "payer", "quote").only(*_SHOWN)
+    rows = _shown(Message.objects.filter(pk__in=keys.rows))
     return Page(list(rows.order_by("-pk")), keys.newer, keys.older)
 
 
-def _listed(messages: QuerySet[Message]) -> QuerySet[Message]:
-    return messages.select_related("account", "payer", "batch", "quote")
+def _shown(messages: QuerySet[Message]) -> QuerySet[Message]:
+    return messages.select_related("account", "payer", "quote").only(*_SHOWN)
 
 
 # --- A batch's page ----------------------------------------------------------------------------------------------
@@ -277,16 +278,27 @@ class Progress:
 
 
 def progress_of(batch: Batch) -> Progress:
-    """Counts of the batch's messages by state, from the (batch, state) index."""
-    rows = Message.objects.filter(batch=batch).order_by().values_list("state").annotate(count=Count("*"))
-    return Progress(batch, dict(rows))
+    """Counts of the batch's messages by state."""
+    return progress_of_all([batch])[0]
+
+
+def progress_of_all(batches: Sequence[Batch]) -> list[Progress]:
+    """Of several batches, in a statement or two."""
+    counts = counts_of(batches)
+    return [Progress(batch, counts.get(batch.pk, {})) for batch in batches]
+
+
+def newest_batches(accounts: list[Account], count: int) -> list[Batch]:
+    """The last batches of the accounts, newest first."""
+    keys = find_keys("messaging_batch", [one.pk for one in accounts], [], Cursor(), count).rows
+    return list(Batch.objects.filter(pk__in=keys).select_related("account").order_by("-pk"))
 
 
 def first_messages_of(batch: Batch) -> list[Message]:
     """The batch's first messages in the order of acceptance; none is older than its batch."""
     earliest = uuid_floor(time_of(batch.pk) - timedelta(seconds=1))
     messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=earliest)
-    return list(_listed(messages).order_by("pk")[:SHOWN_MESSAGES])
+    return list(_shown(messages).order_by("pk")[:SHOWN_MESSAGES])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What the dashboards show: a fixed number of statements, whatever the number of clients, batches and messages."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,10 +11,8 @@ from django.db.models.functions import Cast, Coalesce
 from accounts.models import Account
 from billing.models import CREDITS, BillingTerms, LedgerAccount, MoneyField, NoticeTerms
 from billing.selectors import Balance, credits_of
-from messaging.keyset import Cursor
-from messaging.models import Batch, Message
 from messaging.reports import Summary
-from messaging.selectors import Chosen, Progress, page_of_batches
+from messaging.selectors import Progress, newest_batches, progress_of_all
 
 SHOWN_BATCHES = 8
 SHOWN_LOW_CLIENTS = 6
@@ -133,15 +130,7 @@ def clients_low_on_balance(viewer: Account) -> list[LowClient]:
 
 def last_batches(viewer: Account, accounts: Sequence[Account]) -> list[Progress]:
     """The newest batches of ``accounts`` with how far each has come."""
-    batches: list[Batch] = list(page_of_batches(viewer, Chosen(list(accounts)), Cursor()).rows)[:SHOWN_BATCHES]
-    if not batches:
-        return []
-    counts: defaultdict[Any, dict[str, int]] = defaultdict(dict)
-    # No message is older than its batch, so the oldest batch's key rules out earlier months' partitions.
-    found = Message.objects.filter(batch__in=[one.pk for one in batches], pk__gte=min(one.pk for one in batches))
-    for batch_id, state, count in found.order_by().values_list("batch_id", "state").annotate(count=Count("*")):
-        counts[batch_id][state] = count
-    return [Progress(batch, counts[batch.pk]) for batch in batches]
+    return progress_of_all(newest_batches(list(accounts), SHOWN_BATCHES))
 
 
 def margin_chart(summary: Summary) -> dict[str, Any]:
