@@ -102,8 +102,9 @@ class Growth:
                     text = query.format(moment=_MOMENT, batch=_BATCH)
                     session.execute(text.encode(), values | {"first": self._rows + 1, "last": last})
                 self._rows = last
-            session.execute("VACUUM ANALYZE messaging_message")
         self._count()
+        with psycopg.connect(self._traffic.postgres.url, autocommit=True) as session:
+            session.execute("VACUUM ANALYZE messaging_message, messaging_messagekey")
         say(f"{rows:,} messages in the table after {time.monotonic() - begun:.0f} s")
 
     def _quote(self, member: Member) -> int:
@@ -124,6 +125,10 @@ class Growth:
 
     def _empty(self) -> None:
         with psycopg.connect(self._traffic.postgres.url, autocommit=True) as session:
+            session.execute(
+                "DELETE FROM messaging_messagekey WHERE message_id IN"
+                " (SELECT id FROM messaging_message WHERE carrier_id LIKE 'h%')"
+            )
             session.execute("DELETE FROM messaging_message WHERE carrier_id LIKE 'h%'")
             session.execute("DELETE FROM messaging_batch WHERE code LIKE 'h%'")
         self._count()

@@ -20,7 +20,7 @@ from messaging import (  # noqa: F401  (register themselves)
     sending_terms_admin,
     unknown_admin,
 )
-from messaging.models import Batch, Exclusion, Message, MessagePart, Receipt
+from messaging.models import Batch, Exclusion, Message, MessageKey, MessagePart, Receipt
 
 MESSAGE_LABELS = {
     "Delivered": "success", "Sent": "info", "Sending": "info", "Ready to send": "info", "Queued": "info",
@@ -80,8 +80,11 @@ def find_messages(messages: QuerySet[Message], term: str) -> QuerySet[Message]:
     if batch is not None:
         return messages.filter(batch=batch)
     digits = re.sub(r"[\s().-]", "", term).removeprefix("+")
-    number = Q(recipient=f"+{digits}") if digits.isdigit() else Q()
-    return messages.filter(number | Q(carrier_id=term))
+    wanted = Q(carrier_id=term)
+    if digits.isdigit():
+        keys = MessageKey.objects.filter(recipient=f"+{digits}").order_by("-message_id")
+        wanted |= Q(pk__in=list(keys.values_list("message_id", flat=True)[: BoundedPaginator.MOST]))
+    return messages.filter(wanted)
 
 
 class ReceiptInline(ReadOnlyInline):

@@ -4,14 +4,15 @@ import zoneinfo
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
+from uuid import UUID
 
 from accounts.countries import country_name
 from accounts.models import Account
 from billing.models import CREDITS, Quote
 from billing.statements import Period
-from messaging.models import Batch, Exclusion, Message, time_of
+from messaging.models import Batch, Exclusion, Message, MessageKey, time_of
 from messaging.periods import uuid_bounds
 from messaging.reports import Activity
 from messaging.selectors import Sight
@@ -53,10 +54,17 @@ class MessageExport:
         """The heading, then each message in the order of acceptance."""
         money = ["Price", "Currency", "Paid by"] if self._has_money else []
         yield _HEAD + money + (["Your margin"] if self._has_margin else [])
+        for keys in self._keys():
+            for values in Message.objects.filter(pk__in=keys).order_by("pk").values(*_COLUMNS):
+                yield self._row(values)
+
+    def _keys(self) -> Iterator[list[UUID]]:
+        """Of all the messages, CHUNK at a time, the oldest first."""
         begin, end = self._bounds
-        found = Message.objects.filter(account__in=self._chosen, pk__gte=begin, pk__lt=end).order_by("pk")
-        for values in found.values(*_COLUMNS).iterator(CHUNK):
-            yield self._row(values)
+        found = MessageKey.objects.filter(account__in=self._chosen, message_id__gte=begin, message_id__lt=end)
+        keys = found.order_by("message_id").values_list("message_id", flat=True).iterator(CHUNK)
+        while chunk := list(islice(keys, CHUNK)):
+            yield chunk
 
     def _row(self, values: dict[str, Any]) -> list[Any]:
         quote = self._quote(values["quote_id"])

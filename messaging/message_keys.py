@@ -2,8 +2,9 @@
 
 Each filter has an index that finds its messages newest first, or finds so few that they can be sorted:
 
-- none: the account's own (account, -id);
-- a recipient, a settlement, a batch: theirs; a large batch is walked in its account's;
+- none: the account's own keys (messaging/key_models.py);
+- a recipient: the keys as well;
+- a settlement, a batch: theirs; a large batch is walked in its account's;
 - states in which few messages end: (account, state, -id) of these only;
 - states that do not last: the counts of the reports tell in which quarters of an hour such messages are left;
 - delivered, which most are: the account's own, past those that are not.
@@ -33,19 +34,21 @@ FEW = 5_000  # so many may be sorted
 QUARTER = timedelta(minutes=15)
 # After this long no message of a batch is written any more.
 WRITTEN_WITHIN = timedelta(minutes=15)
+CLOCKS_APART = timedelta(minutes=1)  # at most, the portal's and the database's, which makes the keys
 LAST = UUID(int=2**128 - 1)
 # As the index message_failed has them: written into its statements, for the planner to know.
 RARE = (State.UNDELIVERED, State.EXPIRED, State.REJECTED, State.BLOCKED, State.CANCELLED, State.FAILED)
 PASSING = tuple(state for state in State if state not in Message.FINAL)
 
-# Only keys are read, which the index (account, -id) has: with index scans off, no other can be walked. The planner
-# would rather walk all tenants' messages by their ids where it thinks that an account has many.
+# Only keys are read, from an index that has all of them: with the other scans off, nothing else can be walked. The
+# planner would rather walk all tenants' keys where it thinks that an account has many.
 _SCANS = ("indexscan", "bitmapscan", "seqscan", "hashjoin", "mergejoin")
 _SWITCH = "SELECT " + ", ".join(f"set_config('enable_{name}', %(switch)s, true)" for name in _SCANS)
 _WALK = """
     SELECT k.id FROM unnest(%(accounts)s::bigint[]) AS tenant(key) CROSS JOIN LATERAL (
-        SELECT id FROM messaging_message WHERE account_id = tenant.key AND id >= %(low)s AND id < %(high)s
-        ORDER BY id {order} LIMIT %(limit)s) AS k
+        SELECT message_id AS id FROM messaging_messagekey
+        WHERE account_id = tenant.key AND message_id >= %(low)s AND message_id < %(high)s
+        ORDER BY message_id {order} LIMIT %(limit)s) AS k
     ORDER BY k.id {order} LIMIT %(limit)s
 """
 # What lies beyond the last key looked at of a span is not known, so nothing beyond the nearest such key counts.
@@ -54,8 +57,9 @@ _SEARCH = """
         SELECT span.n, k.id FROM unnest(%(accounts)s::bigint[], %(lows)s::uuid[], %(highs)s::uuid[]) WITH ORDINALITY
             AS span(account_id, low, high, n)
         CROSS JOIN LATERAL (
-            SELECT id FROM messaging_message WHERE account_id = span.account_id AND id >= span.low AND id < span.high
-            ORDER BY id {order} LIMIT %(each)s) AS k),
+            SELECT message_id AS id FROM messaging_messagekey
+            WHERE account_id = span.account_id AND message_id >= span.low AND message_id < span.high
+            ORDER BY message_id {order} LIMIT %(each)s) AS k),
     cut AS (
         SELECT {nearest}(last)::uuid AS edge
         FROM (SELECT {farthest}(id::text) AS last FROM looked GROUP BY n HAVING count(*) = %(each)s) AS ended)
@@ -65,6 +69,26 @@ _SEARCH = """
           AND (edge IS NULL OR m.id {within} edge)
         ORDER BY m.id {order} LIMIT %(limit)s)
     FROM cut
+"""
+# Their states are only looked at where some are asked for.
+_TO_RECIPIENT = """
+    SELECT k.id FROM unnest(%(accounts)s::bigint[]) AS tenant(key) CROSS JOIN LATERAL (
+        SELECT message_id AS id FROM messaging_messagekey
+        WHERE account_id = tenant.key AND recipient = %(recipient)s
+          AND message_id >= %(low)s AND message_id < %(high)s
+          AND (%(states)s::text[] = '{{}}' OR (
+            SELECT state FROM messaging_message WHERE id = message_id) = ANY(%(states)s))
+        ORDER BY message_id {order} LIMIT %(limit)s) AS k
+    ORDER BY k.id {order} LIMIT %(limit)s
+"""
+_BETWEEN = """
+    SELECT k.message_id FROM (
+        SELECT message_id FROM messaging_messagekey
+        WHERE account_id = %(account)s AND recipient = %(recipient)s AND message_id < %(before)s
+        ORDER BY message_id DESC OFFSET 0) AS k
+    CROSS JOIN LATERAL (
+        SELECT FROM messaging_message WHERE id = k.message_id AND sender = %(sender)s OFFSET 0) AS m
+    ORDER BY k.message_id DESC LIMIT %(limit)s
 """
 _FEW = """
     WITH found AS MATERIALIZED (SELECT id, state, account_id FROM messaging_message WHERE {which})
@@ -134,6 +158,16 @@ def find_message_keys(wanted: Wanted, cursor: Cursor) -> Page:
         return _page(_find(wanted, forward), cursor)
 
 
+def keys_between(account_id: int, sender: str, recipient: str, *, before: UUID | None, limit: int) -> list[UUID]:
+    """The newest ``limit`` messages that an account sent from one number to another, before the key ``before``."""
+    values: dict[str, Any] = {
+        "account": account_id, "sender": sender, "recipient": recipient, "before": before or LAST, "limit": limit,
+    }  # fmt: skip
+    with connection.cursor() as db:
+        db.execute(_BETWEEN, values)
+        return [key for (key,) in db.fetchall()]
+
+
 def _page(found: _Found, cursor: Cursor) -> Page:
     """An empty page leads back to where it was come from, key included: that is one which was shown."""
     has_more, keys = len(found.keys) > PAGE_SIZE, found.keys[:PAGE_SIZE]
@@ -148,7 +182,7 @@ def _page(found: _Found, cursor: Cursor) -> Page:
 
 def _find(wanted: Wanted, forward: bool) -> _Found:
     if wanted.recipient:
-        return _few(wanted, forward, "account_id = ANY(%(accounts)s) AND recipient = %(recipient)s")
+        return _keys(_rows(_TO_RECIPIENT, wanted, forward))
     if wanted.settlement is not None:
         return _few(wanted, forward, "settlement_id = %(settlement)s")
     if wanted.batch is not None:
@@ -225,8 +259,9 @@ def _of_batch(wanted: Wanted, batch: Batch, forward: bool) -> _Found:
         which += " AND state = ANY(%(states)s)"
     if batch.message_count <= FEW or (wanted.states and _rows(_COUNT, wanted, forward, limit=FEW + 1)[0][0] <= FEW):
         return _few(wanted, forward, which)
-    written = uuid_floor((batch.accepted_at or batch.created_at) + WRITTEN_WITHIN)
-    span = _Span(batch.account_id, max(wanted.low, batch.pk), min(wanted.high, written))
+    accepted = batch.accepted_at or batch.created_at
+    begin = max(wanted.low, batch.pk, uuid_floor(accepted - CLOCKS_APART))
+    span = _Span(batch.account_id, begin, min(wanted.high, uuid_floor(accepted + WRITTEN_WITHIN)))
     return _search(wanted._replace(states=wanted.states or tuple(State)), [span], forward)
 
 

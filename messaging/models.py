@@ -172,8 +172,6 @@ class Message(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["batch", "state"], name="message_batch"),
-            models.Index(fields=["account", "-id"], name="message_account"),
-            models.Index(fields=["account", "recipient"], name="message_recipient"),
             models.Index(
                 fields=["route", "message_class", "account", "-priority", "id"],
                 condition=Q(state="queued"),
@@ -302,6 +300,7 @@ from messaging.inbound_models import (  # noqa: E402, F401
     InboundMessage,
     InboundPart,
 )
+from messaging.key_models import MessageKey  # noqa: E402, F401
 from messaging.pace_models import (  # noqa: E402, F401
     BindShare,
     RouteTurns,

@@ -37,7 +37,6 @@ GROUPS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "cancelled": ("Cancelled", "neutral", (State.CANCELLED,)),
 }  # fmt: skip
 SHOWN_EXCLUSIONS = 200
-SHOWN_MESSAGES = 50
 
 
 class Sight:
@@ -295,10 +294,9 @@ def newest_batches(accounts: list[Account], count: int) -> list[Batch]:
 
 
 def first_messages_of(batch: Batch) -> list[Message]:
-    """The batch's first messages in the order of acceptance; none is older than its batch."""
-    earliest = uuid_floor(time_of(batch.pk) - timedelta(seconds=1))
-    messages = Message.objects.filter(account=batch.account_id, batch=batch, pk__gte=earliest)
-    return list(_shown(messages).order_by("pk")[:SHOWN_MESSAGES])
+    """The batch's first messages in the order of acceptance."""
+    keys = find_message_keys(Wanted([batch.account_id], batch=batch), Cursor(after=batch.pk)).rows
+    return list(_shown(Message.objects.filter(pk__in=keys)).order_by("pk"))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from contacts.models import ContactList, OptOut
+from messaging.message_keys import keys_between
 from messaging.models import Batch, Conversation, InboundAction, InboundMessage, Message, time_of
 
 PAGE_SIZE = 50
@@ -105,13 +106,13 @@ def thread_of(conversation: Conversation, before: UUID | None = None) -> Thread:
     Whatever was sent from the number to the phone belongs to it, through whichever door.
     """
     inbound = InboundMessage.objects.filter(conversation=conversation).select_related("keyword")
-    sent = Message.objects.filter(
-        account=conversation.account_id, recipient=conversation.phone, sender=conversation.number.number
-    ).select_related("batch__created_by")
     if before is not None:
-        inbound, sent = inbound.filter(pk__lt=before), sent.filter(pk__lt=before)
+        inbound = inbound.filter(pk__lt=before)
     came = list(inbound.order_by("-pk")[: PAGE_SIZE + 1])
-    went = list(sent.order_by("-pk")[: PAGE_SIZE + 1])
+    keys = keys_between(
+        conversation.account_id, conversation.number.number, conversation.phone, before=before, limit=PAGE_SIZE + 1
+    )
+    went = list(Message.objects.filter(pk__in=keys).select_related("batch__created_by").order_by("-pk"))
     actions = _actions_of(came)
     keywords = {
         action.batch_id: one.keyword.word if one.keyword else ""

@@ -14,7 +14,7 @@ from django.db import connection
 from accounts.codes import new_code
 from billing.models import Quote
 from billing.prepared import fetch_prepared
-from messaging.models import Batch, Message, SendingTerms
+from messaging.models import Batch, Message
 from messaging.services.batch_plan import Plan
 from messaging.services.rollups import note_accepted
 
@@ -76,6 +76,15 @@ _COPY_MESSAGES = (
     "COPY messaging_message (batch_id, account_id, payer_id, not_before, valid_until, message_class, priority, state,"
     " sender, route_id, quote_id, recipient, parts, price, display_price, cost, text) FROM STDIN"
 )
+# The key after which those of the messages lie, and what the senders' terms say of them.
+_BEFORE = """
+    SELECT uuidv7(), (SELECT json_object_agg(account_id, priority) FROM messaging_sendingterms
+                      WHERE account_id = ANY(%(senders)s::bigint[]))
+"""
+_WRITE_KEYS = """
+    INSERT INTO messaging_messagekey (account_id, message_id, recipient)
+    SELECT account_id, id, recipient FROM messaging_message WHERE batch_id = ANY(%(batches)s) AND id > %(first)s
+"""
 _COPY_EXCLUSIONS = "COPY messaging_exclusion (batch_id, value, reason, detail) FROM STDIN"
 _LINES = 1_000  # that are handed over at once
 _NULL = r"\N"
@@ -83,15 +92,18 @@ _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 def copy_messages(batches: list[tuple[Batch, Plan]], quotes: Quotes) -> None:
-    """Write all messages with COPY; ids are made by the database, in the order of the recipients."""
+    """Write all messages with COPY, and their keys; ids are made by the database, in the order of the recipients."""
     counts = Counter[tuple[int, int]]()
-    senders = {batch.account_id for batch, _ in batches}
-    priorities = dict(SendingTerms.objects.filter(account__in=senders).values_list("account_id", "priority"))
+    ids = [batch.pk for batch, _ in batches]
+    [(first, terms)] = fetch_prepared(_BEFORE, {"senders": list({batch.account_id for batch, _ in batches})})
+    priorities = {int(account): priority for account, priority in (terms or {}).items()}
     lines = (line for batch, plan in batches for line in _lines_of(batch, plan, quotes, priorities, counts))
-    with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
-        while chunk := list(islice(lines, _LINES)):
-            copy.write("".join(chunk))
-    note_accepted([batch.pk for batch, _ in batches], counts)
+    with connection.cursor() as cursor:
+        with cursor.copy(_COPY_MESSAGES) as copy:
+            while chunk := list(islice(lines, _LINES)):
+                copy.write("".join(chunk))
+        cursor.execute(_WRITE_KEYS, {"batches": ids, "first": first})
+    note_accepted(ids, counts)
 
 
 def _lines_of(

@@ -167,15 +167,18 @@ def _roll_up_chunk() -> int:
 def recount(first: datetime, until: datetime) -> int:
     """Compare the counts from ``first`` up to ``until`` (both at a quarter of an hour) with the messages.
 
-    What differs is corrected by further differences; returns how many there were, 0 unless something wrote messages
-    without counting them. Safe at any time: one snapshot sees messages and counts. Only for months whose messages are
-    still there.
+    What differs is corrected by further differences, and keys that are missing (messaging/key_models.py) are written;
+    returns how many there were of both, 0 unless something wrote messages without counting them. Safe at any time: one
+    snapshot sees messages and counts. Only for months whose messages are still there.
     """
     found = 0
     while first < until:
         end = min(first + DAY, until)
         with connection.cursor() as cursor:
-            cursor.execute("SELECT messaging_recount(%s, %s)", [first, end])
+            cursor.execute(
+                "SELECT messaging_recount(%(first)s, %(end)s) + messaging_fill_keys(%(first)s, %(end)s)",
+                {"first": first, "end": end},
+            )
             found += cursor.fetchone()[0]
         first = end
     return found

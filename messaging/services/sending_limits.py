@@ -38,8 +38,10 @@ _SPEND = """
 _BEGIN_DAY = """
     INSERT INTO messaging_sendingday (account_id, day, released)
     SELECT one.id, one.day, (
-        SELECT count(*) FROM accounts_account a JOIN messaging_message m ON m.account_id = a.id
-        WHERE a.path @> ARRAY[one.id] AND m.id >= messaging_uuid_floor(one.midnight) AND m.released_at >= one.midnight)
+        SELECT count(*) FROM accounts_account a
+        JOIN messaging_messagekey k ON k.account_id = a.id AND k.message_id >= messaging_uuid_floor(one.midnight)
+        JOIN messaging_message m ON m.id = k.message_id
+        WHERE a.path @> ARRAY[one.id] AND m.released_at >= one.midnight)
     FROM unnest(%s::bigint[], %s::date[], %s::timestamptz[]) AS one(id, day, midnight)
     WHERE NOT EXISTS (SELECT FROM messaging_sendingday d WHERE d.account_id = one.id AND d.day = one.day)
     ON CONFLICT (account_id, day) DO NOTHING

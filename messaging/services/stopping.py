@@ -15,12 +15,15 @@ AT_ONCE = 500  # opt-outs in one transaction
 
 # What was accepted after an opt-out was allowed to be: the one message that confirms it.
 _BLOCK = f"""
-    WITH changed AS (UPDATE messaging_message m SET state = %s, done_at = %s, reason = %s
-    FROM (
+    WITH gone AS MATERIALIZED (
         SELECT one.account_id, one.number, uuidv7(one.created_at - clock_timestamp()) AS key
-        FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS one(account_id, number, created_at) OFFSET 0
-    ) AS gone
-    WHERE m.account_id = gone.account_id AND m.recipient = gone.number AND m.id < gone.key AND m.state = ANY(%s)
+        FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS one(account_id, number, created_at)),
+    found AS MATERIALIZED (
+        SELECT k.message_id FROM gone CROSS JOIN LATERAL (
+            SELECT message_id FROM messaging_messagekey
+            WHERE account_id = gone.account_id AND recipient = gone.number AND message_id < gone.key OFFSET 0) AS k),
+    changed AS (UPDATE messaging_message m SET state = %s, done_at = %s, reason = %s
+    FROM found WHERE m.id = found.message_id AND m.state = ANY(%s)
     {CHANGED}),
     noted AS ({NOTE})
     SELECT count(*) FROM changed
@@ -51,8 +54,8 @@ def _block_some() -> int:
         cursor.execute(
             _BLOCK,
             [
-                Message.State.BLOCKED, now, "The recipient opted out before it was sent.",
                 [row[1] for row in in_force], [row[2] for row in in_force], [row[3] for row in in_force],
+                Message.State.BLOCKED, now, "The recipient opted out before it was sent.",
                 [state.value for state in Message.CANCELLABLE],
             ],
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from messaging.models import Batch, Message, Receipt
+from messaging.models import Batch, Message, MessageKey, Receipt
 from messaging.services.acceptance import accept_batch
 from tests.cast import Member
 
@@ -34,6 +34,7 @@ def settle_as(batch: Batch, state: str, **values: Any) -> None:
 
 def move_to(batch: Batch, moment: datetime) -> None:
     """Let the batch and its messages have been accepted at another moment: their ids say when."""
+    MessageKey.objects.filter(message_id__in=Message.objects.filter(batch=batch).values("pk")).delete()
     with connection.cursor() as db:
         db.execute(
             "UPDATE messaging_message SET id = uuidv7(%s - clock_timestamp()) WHERE batch_id = %s", [moment, batch.pk]
@@ -43,9 +44,10 @@ def move_to(batch: Batch, moment: datetime) -> None:
 
 
 def count_anew() -> int:
-    """Count for the reports what was written past the send engine; returns how many counts were wrong."""
+    """Count and find what was written past the send engine; returns how many counts and keys were wrong."""
+    span = "(now() - interval '1 year', now() + interval '1 year')"
     with connection.cursor() as db:
-        db.execute("SELECT messaging_recount(now() - interval '1 year', now() + interval '1 year')")
+        db.execute(f"SELECT messaging_recount{span} + messaging_fill_keys{span}")
         return int(db.fetchone()[0])
 
 
