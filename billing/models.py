@@ -266,7 +266,9 @@ class LedgerTransaction(models.Model):
     reference = models.CharField(max_length=40, blank=True, help_text="Public code of the top-up or batch.")
     description = models.CharField(max_length=200, blank=True)
     quantity = models.PositiveIntegerField(null=True, blank=True, help_text="Messages that it covers.")
-    about = models.ForeignKey(Account, models.PROTECT, related_name="+", help_text="Whose activity it is.")
+    about = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, help_text="Whose activity it is."
+    )
     actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=TransactionNow())
 
@@ -291,8 +293,11 @@ class LedgerTransaction(models.Model):
 class LedgerEntry(models.Model):
     """One side of a movement; ``balance_after`` is set by the trigger under the ledger account's row lock."""
 
-    transaction = models.ForeignKey(LedgerTransaction, models.PROTECT, related_name="entries")
-    ledger_account = models.ForeignKey(LedgerAccount, models.PROTECT, related_name="entries", db_index=False)
+    # The entries' triggers prove that both exist, and neither is ever deleted: constraints would do it once more.
+    transaction = models.ForeignKey(LedgerTransaction, models.PROTECT, related_name="entries", db_constraint=False)
+    ledger_account = models.ForeignKey(
+        LedgerAccount, models.PROTECT, related_name="entries", db_index=False, db_constraint=False
+    )
     amount = MoneyField()
     balance_after = MoneyField(db_default=0)
 

@@ -38,6 +38,8 @@ def book(client_member: Member, reseller: Member) -> dict[str, int]:
         "dollars": ledger.open_account(dollars.account, "wallet").pk,
         "manual": ledger.platform_account("manual", "AUD").pk,
         "quote": Quote.objects.get().pk,
+        "nobody": 999_999_998,
+        "nowhere": 999_999_999,
     }
 
 
@@ -95,6 +97,14 @@ ILLEGAL: dict[str, tuple[str, ...]] = {
         header().replace("about_id)", "about_id, created_at)").replace("{owner})", "{owner}, now() + interval '1 s')"),
         entries(("wallet", "5"), ("manual", "-5")),
     ),
+    "entries of a movement that there is not": (
+        entries(("wallet", "5"), ("manual", "-5")).replace("currval(", "1000000 + currval("),
+    ),
+    "a side on an account that there is not": (header(), entries(("wallet", "-5"), ("nobody", "5"))),
+    "sides on accounts that there are not": (header(), entries(("nobody", "-5"), ("nowhere", "5"))),
+    "three sides, one on an account that there is not": (
+        header(), entries(("wallet", "-5"), ("manual", "4"), ("nobody", "1")),
+    ),
     "the same key twice": (header(), entries(("wallet", "5"), ("manual", "-5")), header()),
     "a wallet spent below its floor": (header("hold"), entries(("wallet", "-9.930001"), ("held", "9.930001"))),
     "a wallet below its floor between two entries of a statement": (
@@ -127,6 +137,7 @@ ILLEGAL: dict[str, tuple[str, ...]] = {
     "all holds gone": ("TRUNCATE billing_hold",),
     "a balance written": ("UPDATE billing_ledgeraccount SET balance = balance + 1 WHERE id = {wallet}",),
     "a debt allowed by hand": ("UPDATE billing_ledgeraccount SET debt_allowance = 100 WHERE id = {wallet}",),
+    "a ledger account under another id": ("UPDATE billing_ledgeraccount SET id = {nobody} WHERE id = {dollars}",),
     "a currency changed": ("UPDATE billing_ledgeraccount SET currency = 'USD' WHERE id = {wallet}",),
     "a wallet handed to another owner": ("UPDATE billing_ledgeraccount SET owner_id = {reseller} WHERE id = {held}",),
     "a negative credit limit": ("UPDATE billing_ledgeraccount SET credit_limit = -1 WHERE id = {wallet}",),
@@ -252,7 +263,8 @@ def test_the_database_alone_keeps_credit_lots(client_member: Member, statement: 
 
 def owner_statements() -> list[str]:
     tables = ["ledgerentry", "ledgertransaction", "quote", "hold", "ledgeraccount", "creditlot"]
-    return [sql.format(f"billing_{name}") for name in tables for sql in ("DELETE FROM {}", "TRUNCATE {} CASCADE")]
+    gone = [sql.format(f"billing_{name}") for name in tables for sql in ("DELETE FROM {}", "TRUNCATE {} CASCADE")]
+    return [*gone, "UPDATE billing_ledgeraccount SET id = -id"]
 
 
 @pytest.mark.parametrize("statement", owner_statements())
