@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from django.db import connection
@@ -139,15 +140,15 @@ class MarginReport:
     currency: str
     rows: list[tuple[date, str, str, str, Earned]]
 
-    @property
+    @cached_property
     def total(self) -> Earned:
         return sum((earned for *_, earned in self.rows), Earned())
 
-    @property
+    @cached_property
     def has_credits(self) -> bool:
         return any(row[3] == SMS_CREDITS for row in self.rows)
 
-    @property
+    @cached_property
     def has_services(self) -> bool:
         return any(row[3] in SERVICES.values() for row in self.rows)
 

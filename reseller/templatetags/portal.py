@@ -2,7 +2,7 @@
 
 Filters: ``money``, ``as_lines``, ``message_lines``, ``unit_price``, ``phone``, ``moment``, ``day``, ``in_words``,
 ``state_badge``.
-Tags: ``icon``, ``chart``, ``figure_lines``, ``time_zone``, ``page_links``, ``form_errors``.
+Tags: ``icon``, ``chart``, ``time_zone``, ``page_links``, ``form_errors``.
 """
 
 import datetime as dt
@@ -30,8 +30,6 @@ from billing.models import CREDITS
 from billing.statement_rows import Row
 from billing.wording import credits_text
 from messaging.models import Message
-from messaging.reports import Figures
-from messaging.selectors import Sight
 
 register = template.Library()
 
@@ -102,24 +100,6 @@ def message_lines(rows: Sequence[tuple[Message, bool]]) -> list[tuple[str, ...]]
         )
         for message, is_priced in rows
     ]  # fmt: skip
-
-
-@register.simple_tag
-def figure_lines(
-    rows: Sequence[tuple[Any, Figures]], sight: Sight, currency: str, *, shows_margin: bool, is_days: bool
-) -> list[tuple[Any, SafeString]]:
-    """Lines of a report of (day or name, figures): the day or name, and the cells of its figures."""
-    lines = []
-    for name, row in rows:
-        counts = (row.messages, row.sent, row.delivered, row.failed, row.parts)
-        cells = _cells("number", [SafeString(f"{count:,}") for count in counts])
-        amounts = []
-        if sight.shows_amounts:
-            amounts.append(money(row.spend, currency) if sight.counts_credits else unit_price(row.spend))
-        if shows_margin:
-            amounts.append(unit_price(row.margin))
-        lines.append((day(name) if is_days else name, cells + _cells("money", amounts)))
-    return lines
 
 
 def _charged(message: Message) -> str:
@@ -322,9 +302,8 @@ def _figure(value: Any, unit: str) -> str:
     return money(value, unit) if unit else SafeString(f"{value:,}")
 
 
-def _cells(css: str, figures: Iterable[str]) -> SafeString:
-    """Cells of a table in one piece: a template takes ten times as long, which the days of a year make a tenth of a
-    second."""
+def cells(css: str, figures: Iterable[str]) -> SafeString:
+    """Cells of a table in one piece: a template takes ten times as long, a tenth of a second for the days of a year."""
     return SafeString("".join(f'<td class="{css}">{conditional_escape(figure)}</td>' for figure in figures))
 
 
@@ -338,7 +317,7 @@ def chart(chart_id: str, data: dict[str, Any], title: str, *, kind: str = "bar",
     """
     series = [{"tone": "accent", **one, "total": _figure(sum(one["values"]), unit)} for one in data["series"]]
     rows = [
-        (day(when), _cells("number", [_figure(one["values"][index], unit) for one in series]))
+        (day(when), cells("number", [_figure(one["values"][index], unit) for one in series]))
         for index, when in enumerate(data["days"])
     ]
     plotted = {
