@@ -23,6 +23,7 @@ from messaging.schedule_forms import ScheduleForm
 from messaging.selectors import GROUPS, Sight
 from messaging.services.planning import Sending, check_sender, check_text, typed_sending
 from messaging.services.preparing import LARGE, Confirmed, Typed
+from messaging.widgets import PlainSelect
 
 # Characters that a pasted number takes, with what separates it from the next, at least.
 SHORTEST_ENTRY = 11
@@ -188,7 +189,7 @@ class PeriodForm(forms.Form):
 class ClientPeriodForm(PeriodForm):
     """A period and, for an account with clients, whose messages. Takes a ``sight``."""
 
-    client = forms.ChoiceField(label="Client", required=False, widget=forms.Select({"class": "form-select"}))
+    client = forms.ChoiceField(label="Client", required=False, widget=PlainSelect({"class": "form-select"}))
 
     def __init__(self, data: Any, *, sight: Sight, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
@@ -211,7 +212,7 @@ class ClientPeriodForm(PeriodForm):
 class MessageFilterForm(ClientPeriodForm):
     """What the list of messages is narrowed to."""
 
-    state = forms.ChoiceField(label="State", required=False, widget=forms.Select({"class": "form-select"}))
+    state = forms.ChoiceField(label="State", required=False, widget=PlainSelect({"class": "form-select"}))
     recipient = forms.CharField(
         label="Recipient",
         required=False,

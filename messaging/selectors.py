@@ -1,6 +1,6 @@
 """Reads of batches and messages, scoped to the viewer's own account and the accounts below it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -42,12 +42,14 @@ SHOWN_EXCLUSIONS = 200
 class Sight:
     """What one account may see of others' messages: whose they are, and whose money."""
 
-    def __init__(self, viewer: Account) -> None:
+    def __init__(self, viewer: Account, find_terms: Callable[[], BillingTerms | None] | None = None) -> None:
+        """``find_terms``: brings the viewer's terms where they are known already."""
         self.viewer = viewer
+        self._find_terms = find_terms or (lambda: terms_of(viewer))
 
     @cached_property
     def _terms(self) -> BillingTerms | None:
-        return terms_of(self.viewer)
+        return self._find_terms()
 
     @property
     def shows_money(self) -> bool:

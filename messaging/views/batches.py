@@ -20,9 +20,10 @@ from messaging.keyset import read_cursor
 from messaging.models import Batch
 from messaging.preparing_progress import checked
 from messaging.schedule_forms import LATER, WhenForm
-from messaging.selectors import Chosen, Sight
+from messaging.selectors import Chosen
 from messaging.services.cancelling import cancel_batch, cancel_preparing
 from messaging.services.rescheduling import reschedule_batch
+from messaging.visitor import sight_of
 from messaging.waiting import why_waiting
 
 
@@ -30,7 +31,7 @@ from messaging.waiting import why_waiting
 @tenant_view()
 def batch_list(request: TenantRequest) -> HttpResponse:
     """The account's batches, and those of its clients."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     form = ClientPeriodForm(request.GET, sight=sight)
     cursor = read_cursor(request.GET.get("before", ""), request.GET.get("after", ""))
     page = selectors.page_of_batches(request.account, Chosen(form.accounts(), form.period()), cursor)
@@ -70,7 +71,7 @@ def batch_progress(request: TenantRequest, code: str) -> HttpResponse:
 
 
 def _progress_context(request: TenantRequest, batch: Batch) -> dict[str, Any]:
-    sight = Sight(request.account)
+    sight = sight_of(request)
     sees_price = sight.sees_price(batch.payer, batch.currency)
     progress = selectors.progress_of(batch)
     return {

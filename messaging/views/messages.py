@@ -12,15 +12,16 @@ from messaging.explanation import explain_price
 from messaging.forms import MessageFilterForm
 from messaging.keyset import read_cursor
 from messaging.models import Batch
-from messaging.selectors import Chosen, Sight
+from messaging.selectors import Chosen
 from messaging.timeline import parts_of, timeline_of
+from messaging.visitor import sight_of
 
 
 @require_GET
 @tenant_view()
 def message_list(request: TenantRequest) -> HttpResponse:
     """The account's messages, and those of its clients, newest first."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     batch = _batch_of(request)
     # A batch has its own days: a period narrows it only where someone chose one.
     form = MessageFilterForm(request.GET, sight=sight, fills_period=batch is None)
@@ -57,7 +58,7 @@ def _batch_of(request: TenantRequest) -> Batch | None:
 def message_detail(request: TenantRequest, key: UUID) -> HttpResponse:
     """What became of a message, and why it costs what it costs."""
     message = selectors.get_message_for(request.account, key)
-    sight = Sight(request.account)
+    sight = sight_of(request)
     context = {
         "message": message,
         "text": message.batch.text if message.text is None else message.text,

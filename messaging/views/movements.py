@@ -18,11 +18,12 @@ from messaging.keyset import read_cursor
 from messaging.margins import MarginReport, margin_report, margin_rows
 from messaging.periods import presets
 from messaging.selectors import Sight
+from messaging.visitor import sight_of
 
 
 def _money_sight(request: TenantRequest) -> Sight:
     """404 for an account whose parent pays: it sees no money anywhere."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     if not sight.shows_money:
         raise Http404("No billing.")
     return sight
@@ -32,7 +33,7 @@ def _money_sight(request: TenantRequest) -> Sight:
 @tenant_view()
 def movement(request: TenantRequest, public_id: UUID) -> HttpResponse:
     """What a line of the statement is made of."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     if not sight.shows_amounts:
         raise Http404("No statement.")
     entry = movements.get_entry_for(request.account, public_id, sight.currency)

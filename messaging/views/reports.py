@@ -18,13 +18,14 @@ from messaging.forms import ClientPeriodForm, PeriodForm
 from messaging.periods import presets
 from messaging.reports import client_activity, summarise
 from messaging.selectors import Sight
+from messaging.visitor import sight_of
 
 
 @require_GET
 @tenant_view()
 def reports(request: TenantRequest) -> HttpResponse:
     """Messages of a period by day and by country."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     form = ClientPeriodForm(request.GET, sight=sight)
     summary = summarise(request.account, form.accounts(), form.period())
     return render(request, "messaging/reports.html", _context(request, sight, form) | {"summary": summary})
@@ -45,7 +46,7 @@ def _context(request: TenantRequest, sight: Sight, form: PeriodForm) -> dict[str
 @tenant_view()
 def message_export(request: TenantRequest) -> StreamingHttpResponse:
     """The period's messages as CSV."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     form = ClientPeriodForm(request.GET, sight=sight)
     export = MessageExport(sight, form.accounts(), form.period())
     return _csv_answer(csv_lines(export.rows()), "messages", request, form.period())
@@ -101,7 +102,7 @@ def _activity_rows(request: TenantRequest) -> tuple[Iterator[list[Any]], Period]
 
 def _money_sight(request: TenantRequest) -> Sight:
     """404 for an account that itself is billed to its parent: it pays for nobody."""
-    sight = Sight(request.account)
+    sight = sight_of(request)
     if not sight.shows_money:
         raise Http404("No client activity.")
     return sight
