@@ -53,6 +53,19 @@ def receipt_ids(raw: str, form: str) -> tuple[str, ...]:
     return tuple(one for one in found if len(one) <= MAX_ID_LENGTH) or (raw[:MAX_ID_LENGTH],)
 
 
+def as_in_receipt(answered: str, form: str) -> str:
+    """An answer's id as a receipt would have it, for what is read as receipts are: `likely_ids` of it is that id again.
+
+    `form` is an IdFormat; raises ValueError for anything else. What no receipt could mean otherwise stays as it is. Of
+    leading zeros only `receipt_ids` knows.
+    """
+    if _number(answered, IdFormat(form)) is None:
+        return answered
+    if form == IdFormat.HEX_TO_DECIMAL:
+        return str(int(answered, 16))
+    return f"{int(answered):x}" if _DECIMAL.fullmatch(answered) else answered
+
+
 def _number(raw: str, form: IdFormat) -> int | None:
     """The number that a receipt's id means in another number system than its answer's; None where it is a name."""
     if len(raw) > MAX_ID_LENGTH:

@@ -1,7 +1,8 @@
 """Asking a carrier what became of messages whose answer was lost (query_sm), where it is known to answer that.
 
 Only what has an id at the carrier can be asked about: long messages of which some parts were answered, and those whose
-answer was recorded too late. What the carrier says is stored as a receipt and goes the way of receipts.
+answer was recorded too late. It is asked by the id of its own answer (SMPP 3.4, 4.8.1). What it says is stored as a
+receipt, with the id in the form of that carrier's receipts, and goes their way.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import structlog
 from messaging.connectors.database import Database, DatabaseAway
 from smpp.client import AnswerLost, ClientSession, NotSent, PduError
 from smpp.query import QueryAnswer
+from smpp.receipt_ids import as_in_receipt
 from smpp.receipts import ReceiptStatus
 
 log = structlog.get_logger(__name__)
@@ -24,15 +26,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 30.0, 3600.0  # seconds between two questions about
 MOST = 1000  # looked at in one go
 
 _OPEN = """
-    SELECT m.carrier_id, m.sender, m.recipient FROM messaging_message m
+    SELECT m.carrier_id, m.sender, m.recipient, c.receipt_id_format
+    FROM messaging_message m JOIN messaging_smppconnector c ON c.route_id = m.route_id AND c.supports_query
     WHERE m.route_id = %(route)s AND m.state = 'unknown' AND m.carrier_id <> ''
       AND NOT EXISTS (SELECT FROM messaging_messagepart p WHERE p.message_id = m.id)
-      AND EXISTS (SELECT FROM messaging_smppconnector c WHERE c.route_id = m.route_id AND c.supports_query)
     UNION ALL
-    SELECT p.carrier_id, m.sender, m.recipient
+    SELECT p.carrier_id, m.sender, m.recipient, c.receipt_id_format
     FROM messaging_message m JOIN messaging_messagepart p ON p.message_id = m.id AND p.state = ''
+    JOIN messaging_smppconnector c ON c.route_id = m.route_id AND c.supports_query
     WHERE m.route_id = %(route)s AND m.state = 'unknown'
-      AND EXISTS (SELECT FROM messaging_smppconnector c WHERE c.route_id = m.route_id AND c.supports_query)
     LIMIT %(most)s
 """
 _STORE = """
@@ -47,6 +49,7 @@ class Open(NamedTuple):
     carrier_id: str
     sender: str
     recipient: str
+    id_format: str
 
 
 @dataclass(slots=True)
@@ -101,7 +104,8 @@ class Asker:
         if _says_nothing(answer) or asked.said == answer.state:
             return
         code = f"{answer.error_code:03d}" if answer.error_code else ""
-        await self._database.fetch(_STORE, [self._route_id, one.carrier_id, str(answer.state), code, one.recipient])
+        receipt_id = as_in_receipt(one.carrier_id, one.id_format)
+        await self._database.fetch(_STORE, [self._route_id, receipt_id, str(answer.state), code, one.recipient])
         asked.said = answer.state
         self._on_receipts()
 

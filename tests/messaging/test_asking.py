@@ -30,23 +30,24 @@ async def submit_unsettled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("supports_query", "parts", "state"), [(True, 2, "delivered"), (True, 1, "unknown"), (False, 2, "unknown")]
+    ("supports_query", "parts", "state", "ids"),
+    [(True, 2, "delivered", "decimal_to_hex"), (True, 1, "unknown", "as_is"), (False, 2, "unknown", "as_is")],
 )
 def test_what_the_carrier_has_whole_is_settled_by_its_word(
-    committed_db, client_member: Member, tmp_path, supports_query, parts, state
+    committed_db, client_member: Member, tmp_path, supports_query, parts, state, ids
 ):
     async def scenario(carrier: Simulator) -> None:
         await in_thread(connect_route, carrier.port)
         await in_thread(accept, client_member, [SILENT], LONG)
         await submit_unsettled()
         await in_thread(lambda: lose(parts=parts))
-        await in_thread(lambda: SmppConnector.objects.update(supports_query=supports_query))
+        await in_thread(lambda: SmppConnector.objects.update(supports_query=supports_query, receipt_id_format=ids))
         async with connectors():
             wanted = parts if supports_query else 0
             await work_until(lambda: Receipt.objects.exclude(applied_at=None).count() == wanted)
             await work_until(lambda: Message.objects.filter(state=state).exists())
 
-    play(scenario, tmp_path, receipt_delay=0.1)
+    play(scenario, tmp_path, receipt_delay=0.1, id_format=ids)
 
     message = Message.objects.get()
     assert (message.state, message.sent_at is not None) == (state, state == "delivered")

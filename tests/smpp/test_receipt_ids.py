@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smpp.receipt_ids import MOST_IDS, WIDTHS, IdFormat, likely_ids, receipt_ids
+from smpp.receipt_ids import MOST_IDS, WIDTHS, IdFormat, as_in_receipt, likely_ids, receipt_ids
 
 NUMBERS = st.integers(0, 2**63)
 FILLED = st.sampled_from((0, *WIDTHS))
@@ -68,3 +68,11 @@ def test_anything_a_carrier_writes_gives_few_different_ids_and_never_an_error(ra
     assert 1 <= len(found) <= MOST_IDS
     assert len(set(found)) == len(found)
     assert set(likely_ids(raw, form)) <= set(found) or len(raw) > 65 or len(raw.strip().upper()) > 65
+
+
+@pytest.mark.parametrize("form", IdFormat)
+@given(number=NUMBERS)
+def test_an_answers_id_written_as_in_a_receipt_means_itself_and_first(form, number):
+    for answered in (str(number), "msg-7") if form == "decimal_to_hex" else (f"{number:x}", f"{number:X}", "msg-7"):
+        assert likely_ids(as_in_receipt(answered, form), form)[0].lower() == answered.lower()
+        assert answered in likely_ids(as_in_receipt(answered, form), form)
