@@ -16,6 +16,7 @@ class SparingScheduler(DatabaseScheduler):
     """
 
     _looked_at = float("-inf")
+    _heap_invalidated: bool
 
     def schedule_changed(self) -> bool:
         """Has anybody changed the schedule since the last look?"""
