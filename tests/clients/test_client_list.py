@@ -1,5 +1,6 @@
 """CLIENTS: figures, search, filter, sorting, paging, and its cost."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal as D
 from typing import Any
@@ -198,6 +199,21 @@ def test_a_long_list_asks_the_database_no_more_than_a_short_one(
         make_client(reseller, f"Shop {n}")
     assert count() == few
     assert few <= 17
+
+
+def test_no_figure_of_the_list_is_counted_from_messages_or_movements(
+    clients: dict[str, Member], reseller: Member, log_in: LogIn
+) -> None:
+    """Those are millions; the reports' counts know the same."""
+    browser = log_in(reseller.user)
+    for query in ("", "?sort=-sent", "?sort=-margin", f"{clients['Bell'].account.code}/"):
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get(f"/clients/{query}").status_code == 200
+        asked = "\n".join(one["sql"] for one in queries)
+        assert "messaging_reportday" in asked
+        assert not re.search(r"messaging_message\b", asked), query
+        # The only movements are those of credits, by an index of their own.
+        assert asked.count("billing_ledgerentry") == asked.count("kind IN ('credits', 'takeback')") > 0
 
 
 def test_without_clients_the_page_leads_to_add_client(reseller: Member, log_in: LogIn) -> None:
