@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from django.utils import timezone
 
+from accounts.models import User
 from benchmarks.portal import say
 from benchmarks.sending_scene import TENANTS
 from benchmarks.traffic import Traffic
@@ -55,8 +56,17 @@ _MESSAGES = (
     "?state=delivered",
     "?recipient=%2B61420000007",
 )
-_REPORTS = ("/", "/reports/")
-_PARENTS_REPORTS = ("/reports/clients/", "/reports/margins/")
+_REPORTS = ("/", "/reports/", "/reports/?{year}")
+_PARENTS_REPORTS = ("/reports/clients/", "/reports/margins/", "/reports/margins/?{year}")
+# What else people open, beside the page of the batch that is being sent.
+_OTHERS = ("/", "/batches/", "/billing/")
+_PARENTS_OTHERS = ("/clients/", "/clients/?sort=-sent", "/clients/?sort=-margin")
+# For the margins, as if what was filled in had been paid for when it was accepted.
+_PAID = """
+    INSERT INTO messaging_reportchange (quarter, account_id, quote_id, captured, captured_parts)
+    SELECT quarter, account_id, quote_id, sent - captured, parts - captured_parts FROM messaging_reportquarter
+    WHERE sent > captured
+"""
 
 
 class Growth:
@@ -74,6 +84,7 @@ class Growth:
             self._fill(rows)
             figures[key] = self._cost() / small
         figures |= {"messages_page_p95_ms": self._messages_ms(), "report_p95_ms": self._reports_ms()}
+        figures["pages_p95_ms"] = self._others_ms()
         self._empty()
         return figures
 
@@ -117,10 +128,15 @@ class Growth:
 
     def _count(self) -> None:
         """Count for the reports what went past the send engine."""
-        from messaging.services.rollups import DAY, recount, roll_up
+        from messaging.services.rollups import DAY, recount
 
         tomorrow = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) + DAY
         recount(tomorrow - (DAYS + 2) * DAY, tomorrow)
+        self._count_changes()
+
+    def _count_changes(self) -> None:
+        from messaging.services.rollups import roll_up
+
         roll_up()
 
     def _empty(self) -> None:
@@ -136,19 +152,37 @@ class Growth:
     def _messages_ms(self) -> float:
         """95th percentile of a tenant's and its reseller's lists: filtered and not, and a page far back."""
         deep = uuid_floor(timezone.now() - timedelta(days=DAYS - 10))
-        days = f"first={timezone.now() - timedelta(days=DAYS):%Y-%m-%d}&last={timezone.now():%Y-%m-%d}"
-        paths = [f"/messages/{query}" for query in (*_MESSAGES, f"?{days}&before={deep}")]
+        paths = [f"/messages/{query}" for query in (*_MESSAGES, f"?{_last_days(DAYS)}&before={deep}")]
         scene = self._traffic.scene
-        return _p95({f"{member.account} {path}": _times(member, path)
+        return _p95({f"{member.account} {path}": _times(member.user, path)
                      for member in (scene.tenants[0], scene.reseller) for path in paths})  # fmt: skip
 
     def _reports_ms(self) -> float:
-        """95th percentile of a tenant's and its reseller's dashboards and reports of 30 days."""
+        """95th percentile of a tenant's and its reseller's dashboards and reports, of 30 days and of a year."""
         scene = self._traffic.scene
-        times = {f"{scene.tenants[0].account} {path}": _times(scene.tenants[0], path) for path in _REPORTS}
-        for path in (*_REPORTS, *_PARENTS_REPORTS):
-            times[f"{scene.reseller.account} {path}"] = _times(scene.reseller, path)
-        return _p95(times)
+        asked = [(scene.tenants[0], path) for path in _REPORTS]
+        asked += [(scene.reseller, path) for path in (*_REPORTS, *_PARENTS_REPORTS)]
+        return _p95({f"{member.account} {path}": _times(member.user, path.format(year=_last_days(365)))
+                     for member, path in asked})  # fmt: skip
+
+    def _others_ms(self) -> float:
+        """95th percentile of other pages while a batch is being sent: its own, lists, a statement and staff's."""
+        scene = self._traffic.scene
+        staff = User.objects.create_superuser("staff@bench.example", "staff@bench.example", None)
+        with self._traffic.drain() as batch:
+            asked = [(scene.tenants[0].user, path) for path in (*_OTHERS, *_pages_of(batch.code))]
+            asked += [(scene.reseller.user, path) for path in (*_OTHERS, *_PARENTS_OTHERS)]
+            asked.append((staff, "/admin/"))
+            return _p95({f"{user} {path}": _times(user, path) for user, path in asked})
+
+
+def _last_days(days: int) -> str:
+    """The query of a period that ends now."""
+    return f"first={timezone.now() - timedelta(days=days - 1):%Y-%m-%d}&last={timezone.now():%Y-%m-%d}"
+
+
+def _pages_of(code: str) -> list[str]:
+    return [f"/batches/{code}/", f"/batches/{code}/progress/", f"/messages/?batch={code}&state=delivered"]
 
 
 def _p95(times: dict[str, list[float]]) -> float:
@@ -157,12 +191,13 @@ def _p95(times: dict[str, list[float]]) -> float:
     return quantiles([one for each in times.values() for one in each], n=20)[-1]
 
 
-def _times(member: Member, path: str) -> list[float]:
+def _times(user: User, path: str) -> list[float]:
     """Milliseconds of PAGES requests, as a person would make them one after the other."""
     from django.test import Client
 
-    browser = Client(headers={"host": "127.0.0.1"})
-    browser.force_login(member.user, backend="allauth.account.auth_backends.AuthenticationBackend")
+    is_part = path.endswith("/progress/")
+    browser = Client(headers={"host": "127.0.0.1"} | ({"hx-request": "true"} if is_part else {}))
+    browser.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
     times = []
     for _ in range(PAGES + 1):
         begun = time.monotonic()

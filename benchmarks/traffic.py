@@ -4,8 +4,8 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from statistics import median, quantiles
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -115,27 +115,35 @@ class Traffic:
     def passcode(self) -> dict[str, float]:
         """From handing in a one-time passcode to its submit at the carrier, while bulk drains on the same route."""
         from messaging.models import MessageClass
-        from messaging.services.cancelling import cancel_batch
 
-        self._set_throughput(PASSCODE_ROUTE)
-        bulk = self._accept(0, self.numbers(self.sizes.batch))
-        self._wait(lambda: self.sink.ask("stats")["submits"] > 0, 0.2)
-        handed_in: dict[str, float] = {}
-        for number in range(self.sizes.passcodes):
-            recipient = f"6149{self._next_number:07d}"
-            self._next_number += 1
-            handed_in[recipient] = time.time()
-            self._accept_one(1 + number % (TENANTS - 1), f"+{recipient}", MessageClass.PASSCODE)
-            time.sleep(0.25)
-        time.sleep(2)
-        arrived = self.sink.ask("arrivals 6149")
-        cancel_batch(batch=bulk, actor=None)
-        self._set_throughput(UNLIMITED)
-        self._wait_for_end(None)
+        with self.drain():
+            handed_in: dict[str, float] = {}
+            for number in range(self.sizes.passcodes):
+                recipient = f"6149{self._next_number:07d}"
+                self._next_number += 1
+                handed_in[recipient] = time.time()
+                self._accept_one(1 + number % (TENANTS - 1), f"+{recipient}", MessageClass.PASSCODE)
+                time.sleep(0.25)
+            time.sleep(2)
+            arrived = self.sink.ask("arrivals 6149")
         lost = [recipient for recipient in handed_in if recipient not in arrived]
         if lost:
             sys.exit(f"{len(lost)} passcodes have not arrived")
         return {"passcode_p95_ms": 1000 * _p95([arrived[one] - at for one, at in handed_in.items()])}
+
+    @contextmanager
+    def drain(self) -> Iterator[Any]:
+        """A large batch that is sent slowly meanwhile; what is left of it afterwards is cancelled."""
+        from messaging.services.cancelling import cancel_batch
+
+        self._set_throughput(PASSCODE_ROUTE)
+        first, submits = self._first_id(), self.sink.ask("stats")["submits"]
+        batch = self._accept(0, self.numbers(self.sizes.batch))
+        self._wait(lambda: self.sink.ask("stats")["submits"] > submits, 0.2)
+        yield batch
+        cancel_batch(batch=batch, actor=None)
+        self._set_throughput(UNLIMITED)
+        self._wait_for_end(first)
 
     def receipts(self) -> dict[str, float]:
         """Stored receipts applied to their messages."""
