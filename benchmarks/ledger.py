@@ -179,10 +179,7 @@ class Bench:
             " GROUP BY 1) e WHERE e.ledger_account_id = l.ledger_account_id AND l.id > e.last"
         )
         owner.execute(f"DELETE FROM billing_ledgerentry WHERE transaction_id IN ({mine})")  # noqa: S608
-        owner.execute(
-            "DELETE FROM billing_hold WHERE 'hold:' || batch_id IN"
-            " (SELECT idempotency_key FROM billing_ledgertransaction WHERE reference = 'BENCH')"
-        )
+        owner.execute(f"DELETE FROM billing_hold WHERE movement_id IN ({mine})")  # noqa: S608
         owner.execute("DELETE FROM billing_ledgertransaction WHERE reference = 'BENCH'")
 
     def _page_ms(self) -> float:

@@ -92,8 +92,8 @@ _HISTORY = (
        SELECT batch, 'H' || n + {offset}, {account}, {account}, 'web', 'cancelled', 'Bench', 'x', 'gsm7', 2, '', 1, 0,
            1, 'AUD', {price}, '', moment FROM made""",
     """INSERT INTO billing_hold
-           (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
-       SELECT batch, {account}, {account}, 'AUD', {price}, false, 0, {price}, moment FROM made""",
+           (batch_id, account_id, payer_id, movement_id, currency, amount, is_subsidy, captured, released, created_at)
+       SELECT batch, {account}, {account}, held, 'AUD', {price}, false, 0, {price}, moment FROM made""",
     """INSERT INTO billing_ledgertransaction (id, kind, idempotency_key, currency, reference, description, quantity,
            about_id, created_at)
        SELECT held, 'hold', 'hold:' || batch, 'AUD', 'H' || n + {offset}, '', 1, {account}, moment FROM made

@@ -317,11 +317,19 @@ class Hold(models.Model):
     """
 
     batch_id = models.UUIDField()
-    # Holds are looked for by their batch only: an index more is an entry more under a wallet's lock.
-    account = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False, help_text="Who sends.")
-    payer = models.ForeignKey(
-        Account, models.PROTECT, related_name="+", db_index=False, help_text="Whose wallet it is in."
+    # Holds are looked for by their batch only: an index more is an entry more for each. What they refer to is checked
+    # by a trigger for all holds of a statement at once (migration 0019), and is never deleted.
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False, help_text="Who sends."
     )
+    payer = models.ForeignKey(
+        Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False,
+        help_text="Whose wallet it is in.",
+    )  # fmt: skip
+    movement = models.ForeignKey(
+        LedgerTransaction, models.PROTECT, related_name="+", db_index=False, db_constraint=False, null=True,
+        help_text="What set it aside, for several batches where they were accepted together; empty = costs nothing.",
+    )  # fmt: skip
     currency = models.CharField(max_length=3)
     amount = MoneyField()
     is_subsidy = models.BooleanField("margin below zero", default=False)

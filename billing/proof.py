@@ -150,6 +150,23 @@ PROOFS = (
         (Mode.FULL,),
     ),
     Proof(
+        "every hold is in the movement that it names, and no movement sets aside more",
+        """WITH stated AS (
+               SELECT movement_id, payer_id, CASE WHEN is_subsidy THEN 'subsidy' ELSE 'held' END AS kind, currency,
+                      sum(amount) AS held
+               FROM billing_hold WHERE amount <> 0 {{AND movement_id = ANY(:transactions)}} GROUP BY 1, 2, 3, 4),
+           moved AS (
+               SELECT t.id, a.owner_id, a.kind, t.currency, sum(e.amount) AS held
+               FROM billing_ledgertransaction t JOIN billing_ledgerentry e ON e.transaction_id = t.id
+               JOIN billing_ledgeraccount a ON a.id = e.ledger_account_id AND a.kind IN ('held', 'subsidy')
+               WHERE t.kind = 'hold' {{AND t.id = ANY(:transactions)}} GROUP BY 1, 2, 3, 4)
+           SELECT coalesce(m.id, s.movement_id) AS transaction, coalesce(m.owner_id, s.payer_id) AS owner,
+                  coalesce(m.kind, s.kind) AS kind, m.held, s.held AS stated
+           FROM moved m FULL JOIN stated s ON s.movement_id = m.id AND s.payer_id = m.owner_id AND s.kind = m.kind
+                AND s.currency = m.currency
+           WHERE m.held IS DISTINCT FROM s.held""",
+    ),
+    Proof(
         "every account's SMS credits are its lots less what was taken back of them",
         """WITH lots AS (
                SELECT account_id, sum(quantity - taken_back) AS kept FROM billing_creditlot GROUP BY 1),

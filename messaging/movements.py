@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet, Sum
@@ -18,6 +17,7 @@ from django.urls import reverse
 from accounts.countries import country_name
 from accounts.models import Account
 from billing.models import CreditLot, LedgerEntry, LedgerTransaction, Quote, TopUp
+from billing.services.ledger import batches_of_hold
 from billing.statements import Line, lines_of, wallet_id, with_movements
 from billing.subscription_models import ServiceCharge
 from keywords.models import Keyword
@@ -165,12 +165,9 @@ def _lot_of(viewer: Account, movement: LedgerTransaction) -> CreditLot | None:
 
 def _messages_of(movement: LedgerTransaction) -> QuerySet[Message]:
     if movement.kind == Kind.HOLD:
-        return Message.objects.filter(batch=_batch_id(movement))
+        batches = batches_of_hold(movement)
+        return Message.objects.filter(batch__in=batches, pk__gt=min(batches))
     return Message.objects.filter(settlement=movement)
-
-
-def _batch_id(movement: LedgerTransaction) -> UUID:
-    return UUID(movement.idempotency_key.removeprefix("hold:"))
 
 
 def _counted(movement: LedgerTransaction) -> list[tuple[Quote, int, int]]:
@@ -209,7 +206,11 @@ def page_of(viewer: Account, movement: LedgerTransaction, cursor: Cursor) -> Pag
     """A page of the messages that a movement is made of, newest first."""
     if movement.kind not in OF_MESSAGES:
         return Page([])
-    narrowed: dict[str, Any] = {"settlement": movement.pk}
-    if movement.kind == Kind.HOLD:
-        narrowed = {"batch": Batch.objects.filter(pk=_batch_id(movement)).first()}
-    return page_of_messages(viewer, Chosen(accounts=[movement.about], **narrowed), cursor)
+    if movement.kind != Kind.HOLD:
+        return page_of_messages(viewer, Chosen(accounts=[movement.about], settlement=movement.pk), cursor)
+    batches = batches_of_hold(movement)
+    if len(batches) == 1:
+        batch = Batch.objects.filter(pk=batches[0]).first()
+        return page_of_messages(viewer, Chosen(accounts=[movement.about], batch=batch), cursor)
+    # Single messages that were accepted together: no more than fit one page (single_door.GROUP).
+    return Page(list(_messages_of(movement).select_related("account", "payer", "quote").order_by("-pk")))

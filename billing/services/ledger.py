@@ -151,58 +151,18 @@ def reserve_ids(count: int) -> list[int]:
 # --- Holds: money set aside for a batch ----------------------------------------------------------------------------
 
 
-# As _POST, with the holds' own rows: a hot wallet is locked for no longer than its last step and the commit. Writes
-# nothing where one of the ledger accounts is missing.
-_HOLD = """
-    WITH asked AS (
-        SELECT * FROM unnest(
-            %(batch_id)s::uuid[], %(account_id)s::bigint[], %(payer_id)s::bigint[], %(currency)s::text[],
-            %(reference)s::text[], %(quantity)s::integer[], %(actor_id)s::bigint[])
-            AS o(batch_id, account_id, payer_id, currency, reference, quantity, actor_id)),
-    share AS (
-        SELECT asked.*, s.owner_id, s.amount, s.owner_id <> asked.payer_id AS is_subsidy
-        FROM unnest(%(batches)s::uuid[], %(owners)s::bigint[], %(amounts)s::numeric[]) AS s(batch_id, owner_id, amount)
-        JOIN asked USING (batch_id)),
-    book AS MATERIALIZED (
-        SELECT s.batch_id, a.id, CASE a.kind WHEN 'wallet' THEN -s.amount ELSE s.amount END AS amount
-        FROM share s JOIN billing_ledgeraccount a ON a.owner_id = s.owner_id AND a.currency = s.currency
-            AND a.kind IN ('wallet', CASE WHEN s.is_subsidy THEN 'subsidy' ELSE 'held' END)),
-    opened AS (SELECT FROM book HAVING count(*) = 2 * cardinality(%(owners)s::bigint[])),
-    made AS (
-        INSERT INTO billing_hold
-            (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
-        SELECT batch_id, account_id, owner_id, currency, amount, is_subsidy, 0, 0, now() FROM share, opened
-        RETURNING id, is_subsidy),
-    header AS (
-        INSERT INTO billing_ledgertransaction
-            (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
-        SELECT 'hold', 'hold:' || batch_id, currency, account_id, reference, '', quantity, actor_id FROM asked, opened
-        RETURNING id, idempotency_key)
-    INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
-    SELECT header.id, book.id, book.amount FROM header JOIN book ON header.idempotency_key = 'hold:' || book.batch_id
-    ORDER BY book.id, header.id RETURNING (SELECT min(id) FROM made WHERE NOT is_subsidy)
-"""
-
-
-# The same of one hold without a subsidy: a third less for the database to prepare, and no lists.
+# Functions of billing/migrations/0019: what they check and write comes before the wallets are locked. They write
+# nothing and return NULL where one of the ledger accounts is missing.
 _HOLD_ONE = """
-    WITH book AS MATERIALIZED (
-        SELECT id, CASE kind WHEN 'wallet' THEN -%(amount)s::numeric ELSE %(amount)s::numeric END AS amount
-        FROM billing_ledgeraccount
-        WHERE owner_id = %(payer)s::bigint AND currency = %(currency)s::text AND kind IN ('wallet', 'held')),
-    made AS (
-        INSERT INTO billing_hold
-            (batch_id, account_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)
-        SELECT %(batch)s::uuid, %(account)s::bigint, %(payer)s::bigint, %(currency)s::text, %(amount)s::numeric, false,
-            0, 0, now()
-        WHERE (SELECT count(*) FROM book) = 2 RETURNING id),
-    header AS (
-        INSERT INTO billing_ledgertransaction
-            (kind, idempotency_key, currency, about_id, reference, description, quantity, actor_id)
-        SELECT 'hold', 'hold:' || %(batch)s::uuid, %(currency)s::text, %(account)s::bigint, %(reference)s::text, '',
-            %(quantity)s::integer, %(actor)s::bigint FROM made RETURNING id)
-    INSERT INTO billing_ledgerentry (transaction_id, ledger_account_id, amount)
-    SELECT header.id, book.id, book.amount FROM header, book ORDER BY book.id RETURNING (SELECT id FROM made)
+    SELECT billing_hold_one(
+        %(batch)s::uuid, %(account)s::bigint, %(payer)s::bigint, %(currency)s::text, %(amount)s::numeric,
+        %(reference)s::text, %(quantity)s::integer, %(actor)s::bigint)
+"""
+_HOLD = """
+    SELECT billing_hold_many(
+        %(key)s::text[], %(account_id)s::bigint[], %(currency)s::text[], %(reference)s::text[], %(quantity)s::integer[],
+        %(actor_id)s::bigint[], %(places)s::integer[], %(batches)s::uuid[], %(owners)s::bigint[],
+        %(amounts)s::numeric[], %(subsidies)s::boolean[])
 """
 
 
@@ -245,9 +205,10 @@ def hold(one: HoldOrder) -> Hold:
 def hold_all(orders: Sequence[HoldOrder], *, explains: bool = True) -> int:
     """Set aside what all these batches cost, or write nothing; returns the id of one of the payers' holds.
 
-    Each batch has a movement and holds of its own. Raises InsufficientFunds and WalletFrozen for a payer's wallet, and
-    SubsidyMissing for one above it: of several orders this does not tell whose. Who will end its transaction anyway
-    need not have that found out (``explains``): then it is an IntegrityError, and the hold needs no savepoint.
+    Each batch has holds of its own; the batches of one sender, payer and person are one movement. Raises
+    InsufficientFunds and WalletFrozen for a payer's wallet, and SubsidyMissing for one above it: of several orders this
+    does not tell whose. Who will end its transaction anyway need not have that found out (``explains``): then it is an
+    IntegrityError, and the hold needs no savepoint.
     """
     if any(one.payer.currency != one.account.currency for one in orders):
         raise ValueError("a branch of the tree has one currency")
@@ -289,7 +250,7 @@ def _hold_at_once(orders: Sequence[HoldOrder], *, explains: bool) -> int | None:
         if reason is None:
             raise
         raise reason from error
-    return int(rows[0][0]) if rows else None
+    return rows[0][0]
 
 
 def _statement_of(orders: Sequence[HoldOrder]) -> tuple[str, dict[str, Any]]:
@@ -301,21 +262,46 @@ def _statement_of(orders: Sequence[HoldOrder]) -> tuple[str, dict[str, Any]]:
             "amount": first.amount, "reference": first.reference, "quantity": first.quantity,
             "actor": first.actor.pk if first.actor else None,
         }  # fmt: skip
-    shares = [(one.batch_id, *share) for one in orders for share in one.shares()]
-    batches, owners, amounts = (list(column) for column in zip(*shares, strict=True))
+    sides: defaultdict[tuple[int, int, str, int | None], list[HoldOrder]] = defaultdict(list)
+    for one in orders:
+        sides[one.account.pk, one.payer.pk, one.unit, one.actor.pk if one.actor else None].append(one)
+    shares = [
+        (place, one.batch_id, owner, amount, owner != one.payer.pk)
+        for place, mine in enumerate(sides.values(), 1)
+        for one in mine
+        for owner, amount in one.shares()
+    ]
+    places, batches, owners, amounts, subsidies = (list(column) for column in zip(*shares, strict=True))
     return _HOLD, {
-        "batch_id": [one.batch_id for one in orders], "account_id": [one.account.pk for one in orders],
-        "payer_id": [one.payer.pk for one in orders], "currency": [one.unit for one in orders],
-        "reference": [one.reference for one in orders], "quantity": [one.quantity for one in orders],
-        "actor_id": [one.actor.pk if one.actor else None for one in orders],
-        "batches": batches, "owners": owners, "amounts": amounts,
+        "key": [key_of_hold([one.batch_id for one in mine]) for mine in sides.values()],
+        "account_id": [account for account, *_ in sides], "currency": [unit for _, _, unit, _ in sides],
+        "actor_id": [actor for *_, actor in sides],
+        # The batch's code while the movement covers one batch; empty for several, as in settlements.
+        "reference": [mine[0].reference if len(mine) == 1 else "" for mine in sides.values()],
+        "quantity": [sum(one.quantity for one in mine) for mine in sides.values()],
+        "places": places, "batches": batches, "owners": owners, "amounts": amounts, "subsidies": subsidies,
     }  # fmt: skip
+
+
+def key_of_hold(batches: Sequence[UUID]) -> str:
+    """The idempotency key of the movement that holds for these batches: the first one's id, and the last one's."""
+    return ":".join(["hold", *map(str, sorted({min(batches), max(batches)}))])
+
+
+def batches_of_hold(movement: LedgerTransaction) -> list[UUID]:
+    """What the movement set money aside for."""
+    first, *last = (UUID(part) for part in movement.idempotency_key.split(":")[1:])
+    if not last:
+        return [first]
+    # Between these two lie others' batches of the same moment only.
+    holds = Hold.objects.filter(batch_id__range=(first, *last), movement=movement)
+    return [*holds.order_by("batch_id").values_list("batch_id", flat=True).distinct()]
 
 
 def _explain_hold(error: IntegrityError, order: HoldOrder) -> BillingError | None:
     wallet = LedgerAccount.objects.get(owner=order.payer, kind=Kind.WALLET, currency=order.unit)
     spender = wallet.pk if order.subsidies else None
-    return explain(error, f"hold:{order.batch_id}", [(wallet.pk, -order.amount)], spender)
+    return explain(error, key_of_hold([order.batch_id]), [(wallet.pk, -order.amount)], spender)
 
 
 _LOCK_HOLDS = """

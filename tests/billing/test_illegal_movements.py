@@ -63,6 +63,13 @@ OPEN = (
 )
 
 
+HOLD = (
+    "INSERT INTO billing_hold"
+    " (batch_id, account_id, movement_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)"
+    " VALUES (uuidv7(), {owner}, {movement}, {owner}, 'AUD', 5, false, 0, 0, now())"
+)
+
+
 def header(kind: str = "manual", currency: str = "AUD") -> str:
     return HEADER.replace("{kind}", kind).replace("{currency}", currency)
 
@@ -133,6 +140,20 @@ ILLEGAL: dict[str, tuple[str, ...]] = {
     ),
     "a hold that grows": ("UPDATE billing_hold SET amount = amount + 1",),
     "a hold that changes its payer": ("UPDATE billing_hold SET payer_id = {reseller}",),
+    "a hold without a movement": (HOLD.replace("{movement}", "NULL"),),
+    "a hold of a movement that is none": (
+        header("manual"), entries(("wallet", "-5"), ("held", "5")),
+        HOLD.replace("{movement}", "currval(pg_get_serial_sequence('billing_ledgertransaction', 'id'))"),
+    ),
+    "a hold in a wallet that there is not": (
+        header("hold"), entries(("wallet", "-5"), ("held", "5")),
+        HOLD.replace("{movement}", "currval(pg_get_serial_sequence('billing_ledgertransaction', 'id'))").replace(
+            "{owner}, 'AUD'", "{reseller}, 'AUD'"
+        ),
+    ),
+    "a hold of nothing for nobody": (
+        HOLD.replace("{movement}", "NULL").replace(", 5,", ", 0,").replace("{owner}, 'AUD'", "{nobody}, 'AUD'"),
+    ),
     "a hold deleted": ("DELETE FROM billing_hold",),
     "all holds gone": ("TRUNCATE billing_hold",),
     "a balance written": ("UPDATE billing_ledgeraccount SET balance = balance + 1 WHERE id = {wallet}",),
@@ -201,11 +222,12 @@ def run(statements: tuple[str, ...], book: dict[str, int]) -> None:
 
 def test_the_same_statements_pass_where_they_are_legal(book: dict[str, int]) -> None:
     """Else the cases above might fail for a mistake in their SQL."""
-    run((header(), entries(("wallet", "5"), ("manual", "-5")), opening()), book)
-    assert (
-        LedgerAccount.objects.get(pk=book["wallet"]).balance
-        == 5 + LedgerTransaction.objects.get(kind="hold").entries.get(ledger_account=book["wallet"]).balance_after
-    )
+    made = HOLD.replace("{movement}", "currval(pg_get_serial_sequence('billing_ledgertransaction', 'id'))")
+    held = (header("hold").replace("'raw'", "'held'"), entries(("wallet", "-5"), ("held", "5")), made)
+    run((header(), entries(("wallet", "5"), ("manual", "-5")), opening(), *held), book)
+    before = LedgerTransaction.objects.filter(kind="hold").earliest("pk").entries.get(ledger_account=book["wallet"])
+    assert LedgerAccount.objects.get(pk=book["wallet"]).balance == before.balance_after + 5 - 5
+    assert Hold.objects.count() == 2
 
 
 def test_entries_that_go_forth_and_back_in_one_statement_are_applied_one_by_one(book: dict[str, int]) -> None:

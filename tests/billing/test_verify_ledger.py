@@ -81,6 +81,14 @@ FORGED = {
         "holds equal their movements, wallet by wallet",
         "every batch's hold, captures and releases equal the sums over its messages",
     },
+    "UPDATE billing_hold SET movement_id = (SELECT min(id) FROM billing_ledgertransaction)": {
+        "every hold is in the movement that it names, and no movement sets aside more",
+    },
+    "UPDATE billing_hold SET amount = amount + 0.01": {
+        "every hold is in the movement that it names, and no movement sets aside more",
+        "holds equal their movements, wallet by wallet", "what is held equals the open rest of the holds",
+        "every batch's hold, captures and releases equal the sums over its messages",
+    },
     "UPDATE billing_topup SET state = 'paid', paid_at = now()": {
         "every paid top-up is in the payer's wallet, once and with its amount",
     },

@@ -10,8 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.services.accounts import suspend_account
-from billing.models import Hold, LedgerTransaction
+from billing.models import Hold, LedgerEntry, LedgerTransaction
 from billing.selectors import balance_of
+from billing.statements import wallet_id
+from messaging import movements
 from messaging.exceptions import (
     BadSender,
     BadText,
@@ -20,6 +22,7 @@ from messaging.exceptions import (
     SendingError,
     SendingNotAllowed,
 )
+from messaging.keyset import Cursor
 from messaging.models import Batch, Message
 from messaging.services import acceptance
 from messaging.services.acceptance import Single, accept_batch, accept_singles
@@ -38,7 +41,7 @@ def kinds(answers: list[Batch | SendingError]) -> list[str]:
     return [type(answer).__name__ for answer in answers]
 
 
-def test_each_message_is_a_batch_with_a_hold_and_a_movement_of_its_own(
+def test_each_message_is_a_batch_with_a_hold_of_its_own_and_a_payers_are_one_movement(
     committed_db: object, client_member: Member, billed_member: Member, reseller: Member
 ) -> None:
     singles = [
@@ -55,8 +58,26 @@ def test_each_message_is_a_batch_with_a_hold_and_a_movement_of_its_own(
         message = Message.objects.get(batch=one)
         assert (message.price, message.payer, message.state) == (one.price, one.payer, "queued")
         assert Hold.objects.get(batch_id=one.pk).amount == one.price
-        movement = LedgerTransaction.objects.get(idempotency_key=f"hold:{one.pk}")
-        assert (movement.reference, movement.quantity, movement.about) == (one.code, 1, one.account)
+    first, billed, last = batches
+    together, alone = (Hold.objects.get(batch_id=one.pk).movement for one in (last, billed))
+    assert together
+    assert alone
+    assert (together.idempotency_key, together.reference, together.quantity, together.about) == (
+        f"hold:{first.pk}:{last.pk}", "", 2, client_member.account,
+    )  # fmt: skip
+    assert (alone.idempotency_key, alone.reference, alone.quantity, alone.about) == (
+        f"hold:{billed.pk}", billed.code, 1, billed_member.account,
+    )  # fmt: skip
+    assert LedgerTransaction.objects.filter(kind="hold").count() == 2
+    entry = LedgerEntry.objects.get(transaction=together, ledger_account=wallet_id(client_member.account))
+    assert entry.amount == D("-0.27")
+    explained = movements.explain(client_member.account, entry)
+    assert [(group.messages, group.parts, group.total) for group in explained.groups] == [
+        (1, 2, D("0.20")),
+        (1, 1, D("0.07")),
+    ]
+    listed = movements.page_of(client_member.account, together, Cursor()).rows
+    assert [message.batch_id for message in listed] == [last.pk, first.pk]
     assert (balance_of(client_member.account).held, balance_of(reseller.account).held) == (D("0.27"), D("0.05"))
     call_command("verify_ledger")
 
