@@ -10,6 +10,7 @@ from reseller.demo.funds import hand_out_credits
 from reseller.demo.history import write_history
 from reseller.demo.inventory import lease_numbers, load_numbers
 from reseller.demo.people import is_loaded, load_people
+from reseller.demo.plans import load_plans
 from reseller.demo.rates import load_rate_cards
 from reseller.demo.replies import load_replies
 from reseller.demo.traffic import DAYS
@@ -38,4 +39,4 @@ def load_demo() -> int | None:
     hand_out_credits(people["credits"])
     load_numbers(route)
     load_replies(people, lease_numbers(people, now), route, now)
-    return count
+    return count + load_plans(people, now).message_count

@@ -1,6 +1,7 @@
 """What the demo holds: exact money, five weeks of sending, everybody in their place."""
 
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db.models import Count, Q, Sum
@@ -23,6 +24,7 @@ from messaging.models import (
     MessagePart,
     Receipt,
     RouteRule,
+    SendingTerms,
 )
 from messaging.proof import PROOFS
 from tests.cast import check_now
@@ -37,7 +39,7 @@ def test_the_books_of_the_demo_are_right_to_the_last_decimal():
     check_now()
     wrong = [verdict for verdict in run_proofs(PROOFS) if verdict.count]
     assert wrong == []
-    open_money = Message.objects.filter(settled_at=None).count()
+    open_money = Message.objects.filter(settled_at=None).exclude(state="scheduled").count()
     assert open_money == 0
 
 
@@ -164,3 +166,14 @@ def test_keywords_reply_and_fill_a_list_and_somebody_opted_out():
     assert sum(Conversation.objects.values_list("unread", flat=True)) == 2
     assert client.opt_outs.get(ended_at=None).source == "reply"
     assert not InboundAction.objects.filter(state="waiting").exists(), "loading the demo sends nothing"
+
+
+def test_a_client_has_dispatch_hours_and_a_batch_for_tomorrow_within_them():
+    couriers = account_of("fixed")
+    terms = SendingTerms.objects.get(account=couriers)
+    batch = Batch.objects.get(send_at__gt=timezone.now())
+    local = batch.send_at.astimezone(ZoneInfo(couriers.time_zone))
+    assert terms.dispatch_from < local.time() < terms.dispatch_until
+    assert (batch.account, batch.message_count, batch.excluded_count) == (couriers, 6, 0)
+    assert set(batch.messages.values_list("state", "not_before")) == {("scheduled", batch.send_at)}
+    assert balance_of(couriers).held == batch.price > 0
