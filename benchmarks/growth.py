@@ -115,7 +115,7 @@ class Growth:
                 self._rows = last
         self._count()
         with psycopg.connect(self._traffic.postgres.url, autocommit=True) as session:
-            session.execute("VACUUM ANALYZE messaging_message, messaging_messagekey")
+            session.execute("VACUUM ANALYZE messaging_message, messaging_messagekey, messaging_carrierkey")
         say(f"{rows:,} messages in the table after {time.monotonic() - begun:.0f} s")
 
     def _quote(self, member: Member) -> int:
@@ -145,6 +145,7 @@ class Growth:
                 "DELETE FROM messaging_messagekey WHERE message_id IN"
                 " (SELECT id FROM messaging_message WHERE carrier_id LIKE 'h%')"
             )
+            session.execute("DELETE FROM messaging_carrierkey WHERE carrier_id LIKE 'h%'")
             session.execute("DELETE FROM messaging_message WHERE carrier_id LIKE 'h%'")
             session.execute("DELETE FROM messaging_batch WHERE code LIKE 'h%'")
         self._count()

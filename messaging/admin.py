@@ -1,10 +1,11 @@
 """Staff's view of batches, messages and receipts, to read; what else staff see registers itself."""
 
 import re
+from itertools import chain
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 from unfold.decorators import display
@@ -20,7 +21,7 @@ from messaging import (  # noqa: F401  (register themselves)
     sending_terms_admin,
     unknown_admin,
 )
-from messaging.models import Batch, Exclusion, Message, MessageKey, MessagePart, Receipt
+from messaging.models import Batch, CarrierKey, Exclusion, Message, MessageKey, MessagePart, Receipt
 
 MESSAGE_LABELS = {
     "Delivered": "success", "Sent": "info", "Sending": "info", "Ready to send": "info", "Queued": "info",
@@ -80,11 +81,14 @@ def find_messages(messages: QuerySet[Message], term: str) -> QuerySet[Message]:
     if batch is not None:
         return messages.filter(batch=batch)
     digits = re.sub(r"[\s().-]", "", term).removeprefix("+")
-    wanted = Q(carrier_id=term)
+    keys = [_newest(CarrierKey.objects.filter(carrier_id=term))]
     if digits.isdigit():
-        keys = MessageKey.objects.filter(recipient=f"+{digits}").order_by("-message_id")
-        wanted |= Q(pk__in=list(keys.values_list("message_id", flat=True)[: BoundedPaginator.MOST]))
-    return messages.filter(wanted)
+        keys.append(_newest(MessageKey.objects.filter(recipient=f"+{digits}")))
+    return messages.filter(pk__in=chain.from_iterable(keys))
+
+
+def _newest(keys: QuerySet[CarrierKey] | QuerySet[MessageKey]) -> list[UUID]:
+    return list(keys.order_by("-message_id").values_list("message_id", flat=True)[: BoundedPaginator.MOST])
 
 
 class ReceiptInline(ReadOnlyInline):

@@ -201,7 +201,6 @@ class Message(models.Model):
                 name="message_unsettled",
             ),
             models.Index(fields=["sent_at"], condition=Q(settled_at=None, state="sent"), name="message_sent"),
-            models.Index(fields=["carrier_id", "route"], condition=~Q(carrier_id=""), name="message_carrier"),
             models.Index(fields=["settlement", "id"], condition=Q(settlement__isnull=False), name="message_settlement"),
             # Few messages end so, and people look for them in long histories: only a failure costs an entry.
             models.Index(
@@ -300,7 +299,7 @@ from messaging.inbound_models import (  # noqa: E402, F401
     InboundMessage,
     InboundPart,
 )
-from messaging.key_models import MessageKey  # noqa: E402, F401
+from messaging.key_models import CarrierKey, MessageKey  # noqa: E402, F401
 from messaging.pace_models import (  # noqa: E402, F401
     BindShare,
     RouteTurns,

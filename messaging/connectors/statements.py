@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from messaging.connectors.database import Database
 from messaging.services import inbound_parts
+from messaging.services.carrier_keys import NAMED, WITH_IDS
 from messaging.services.inbound_parts import PartRow
 from messaging.services.receipts import STORE_RECEIPTS
 from messaging.services.rollups import CHANGED, NOTE, note_late
@@ -69,8 +70,9 @@ _RECORD = f"""
             AS r(id, state, carrier_id, error_code, reason, delay, untried)
         WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.claim || '' = %(token)s
           AND m.state || '' IN ('sending', 'unknown')
-        {CHANGED}),
-    noted AS ({NOTE})
+        {CHANGED}, {WITH_IDS}),
+    noted AS ({NOTE}),
+    named AS ({NAMED})
     INSERT INTO messaging_messagepart (message_id, part, route_id, carrier_id)
     SELECT p.message_id, p.part, %(route)s, p.carrier_id
     FROM unnest(%(part_of)s::uuid[], %(parts)s::smallint[], %(part_ids)s::text[]) AS p(message_id, part, carrier_id)

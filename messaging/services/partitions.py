@@ -20,8 +20,8 @@ def ensure_partitions() -> int:
         return int(cursor.fetchone()[0])
 
 
-def partitions_since(cursor: AnyCursor, table: str, days: int) -> list[str]:
-    """Names of the partitions of ``table`` that hold what was made in the last ``days`` days, the newest first.
+def months_since(cursor: AnyCursor, days: int) -> list[str]:
+    """The months, as partitions are named by them, of what was made in the last ``days`` days, the newest first.
 
     For statements that look rows up by another index than the ids'. Bounded by ids instead, they invite the planner to
     walk all newer rows by their ids wherever it has no statistics yet, which takes minutes (messaging/services/plans.py
@@ -29,12 +29,15 @@ def partitions_since(cursor: AnyCursor, table: str, days: int) -> list[str]:
     """
     today = timezone.now().date()
     month, first = today.replace(day=1), (today - timedelta(days=days)).replace(day=1)
-    names = []
+    months = []
     while month >= first:
-        names.append(f"{table}_{month:%Y%m}")
+        months.append(f"{month:%Y%m}")
         month = _month_before(month)
-    cursor.execute("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", [names])
-    return [name for (name,) in cursor.fetchall()]
+    cursor.execute(
+        "SELECT month FROM unnest(%s::text[]) AS month WHERE to_regclass('messaging_message_' || month) IS NOT NULL",
+        [months],
+    )
+    return [month for (month,) in cursor.fetchall()]
 
 
 def _month_before(month: date) -> date:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from billing.prepared import AnyCursor
-from messaging.services.partitions import partitions_since
+from messaging.services.partitions import months_since
 from smpp.receipt_ids import IdFormat, likely_ids, receipt_ids
 
 # A carrier's id is looked for among messages accepted since; older ids may be used again. Messages may wait for up to
@@ -24,18 +24,21 @@ Key = str
 # (over HTTP: it has an id and no parts).
 PIECES = """CASE WHEN m.parts > 1 AND m.carrier_id <> '' AND NOT EXISTS (
     SELECT FROM messaging_messagepart p WHERE p.message_id = m.id) THEN 1 ELSE m.parts END"""
-# Of one partition each (partitions_since), receipt by receipt (OFFSET 0): only the index on carriers' ids serves them,
-# whatever the planner estimates from statistics of a time when no message had an id yet.
+# Of one month each (months_since), receipt by receipt (OFFSET 0): only the keys serve them, whatever the planner
+# estimates from statistics of another time. A key outlives its id when the message is sent once more.
 _MESSAGES = f"""
     SELECT r.n, m.id::text, {PIECES}, 0 AS part
     FROM r CROSS JOIN LATERAL (
-        SELECT id, parts, carrier_id FROM {{partition}}
-        WHERE carrier_id = r.carrier_id AND route_id = r.route_id AND carrier_id <> '' OFFSET 0) AS m
+        SELECT message_id FROM messaging_carrierkey_{{month}}
+        WHERE carrier_id = r.carrier_id AND route_id = r.route_id OFFSET 0) AS k
+    CROSS JOIN LATERAL (
+        SELECT id, parts, carrier_id FROM messaging_message_{{month}}
+        WHERE id = k.message_id AND carrier_id = r.carrier_id OFFSET 0) AS m
 """  # noqa: S608 (no values of others in it)
 _PARTS = """
     SELECT r.n, p.message_id::text, 2, p.part
     FROM r CROSS JOIN LATERAL (
-        SELECT message_id, part FROM {partition}
+        SELECT message_id, part FROM messaging_messagepart_{month}
         WHERE carrier_id = r.carrier_id AND route_id = r.route_id OFFSET 0) AS p
 """
 _BY_ID = """
@@ -156,11 +159,8 @@ def _find(cursor: AnyCursor, guesses: list[_Guess]) -> dict[int, Match]:
 
 
 def _by_id(cursor: AnyCursor) -> str:
-    messages = partitions_since(cursor, "messaging_message", MATCH_DAYS)
-    parts = partitions_since(cursor, "messaging_messagepart", MATCH_DAYS)
-    lookups = [_MESSAGES.format(partition=name) for name in messages]
-    lookups += [_PARTS.format(partition=name) for name in parts]
-    return _BY_ID + " UNION ALL ".join(lookups)
+    months = months_since(cursor, MATCH_DAYS)
+    return _BY_ID + " UNION ALL ".join(query.format(month=month) for query in (_MESSAGES, _PARTS) for month in months)
 
 
 def match_unknown(cursor: AnyCursor, receipts: list[OpenReceipt]) -> dict[Key, Match]:

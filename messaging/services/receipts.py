@@ -20,6 +20,7 @@ from django.db import transaction
 from billing.prepared import PreparedCursor
 from billing.services.settlement import Settled
 from messaging.models import Message
+from messaging.services.carrier_keys import NAMED, WITH_IDS
 from messaging.services.part_receipts import Long, load_long, save_parts
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.receipt_matching import PIECES, Key, Match, OpenReceipt, match_by_id, match_unknown
@@ -79,7 +80,7 @@ _APPLY = f"""
                 %(settles)s::boolean[], %(settlements)s::bigint[])
         AS r(id, state, error_code, reason, carrier_id, settles, settlement_id)
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.id = r.id AND m.state || '' IN ('sent', 'unknown')
-    {CHANGED}) {NOTE}
+    {CHANGED}, {WITH_IDS}), named AS ({NAMED}) {NOTE}
 """  # noqa: S608
 _DONE = """
     UPDATE messaging_receipt r SET applied_at = now(), message_id = one.message_id, attempts = r.attempts + 1

@@ -15,6 +15,7 @@ from messaging.services.settling import settle_waiting
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
 from tests.engines import ROOT
+from tests.messaging.rows import fill_keys
 from tests.messaging.test_acceptance import accept
 from tests.messaging.test_connector_faults import ordinary
 
@@ -63,3 +64,4 @@ def bring_receipts() -> None:
             "INSERT INTO messaging_receipt (route_id, carrier_id, status, error_code, recipient, raw)"
             " SELECT route_id, carrier_id, 'DELIVRD', '000', recipient, '' FROM messaging_message"
         )
+    fill_keys()

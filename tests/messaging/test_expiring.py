@@ -14,7 +14,7 @@ from messaging.services.receipts import apply_waiting
 from messaging.services.settling import settle_waiting
 from messaging.timeline import timeline_of
 from tests.cast import Member, fund
-from tests.messaging.rows import AU, accept, move_to
+from tests.messaging.rows import AU, accept, fill_keys, move_to
 from tests.messaging.test_acceptance import numbers
 from tests.messaging.test_plans import explain, rows_removed
 
@@ -69,6 +69,7 @@ def test_without_a_receipt_the_account_decides_what_a_message_becomes_and_when(
     batch = accept(client_member, [AU])
     move_to(batch, ago(days))
     Message.objects.update(state="sent", sent_at=ago(days), carrier_id="c-1")
+    fill_keys()
     settle_waiting(10)
     before = balance_of(client_member.account)
 

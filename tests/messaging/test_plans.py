@@ -13,6 +13,7 @@ from messaging.services import dispatching, receipt_matching, receipts, scheduli
 from messaging.services.plans import join_by_hash, pin_plans
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
+from tests.messaging.rows import fill_keys
 from tests.messaging.test_acceptance import accept, numbers
 
 COUNT = 3000
@@ -30,6 +31,7 @@ def full_queue(committed_db, client_member: Member) -> Route:
             "INSERT INTO messaging_receipt (route_id, carrier_id, status, error_code, recipient, raw)"
             " SELECT route_id, carrier_id, 'DELIVRD', '', recipient, '' FROM messaging_message"
         )
+    fill_keys()
     return Route.objects.get()
 
 
@@ -134,7 +136,7 @@ def test_receipts_are_matched_whenever_statistics_were_taken(committed_db: Commi
         owner.execute("ANALYZE messaging_message")
     with connection.cursor() as cursor:
         plan = prepared(receipt_matching._by_id(cursor))
-    assert "carrier_id)::text = r.carrier_id" in plan, plan
+    assert re.search(r"Index Cond: \(\(\(?carrier_id\)?(::text)? = r.carrier_id\)", plan), plan
     assert "Join Filter" not in plan, plan
 
 
@@ -148,7 +150,7 @@ def test_receipts(full_queue: Route):
     values = {"carrier_ids": carrier_ids, "routes": [full_queue.pk] * 500}
     with connection.cursor() as cursor:
         plan = explain(receipt_matching._by_id(cursor), values)
-    assert "carrier_id_route_id_idx" in plan, plan
+    assert re.search(r"messaging_carrierkey_\d+_pkey", plan), plan
     assert rows_removed(plan) < FEW, plan
 
     ids = sorted(Message.objects.values_list("pk", flat=True)[:500])

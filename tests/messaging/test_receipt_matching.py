@@ -11,8 +11,9 @@ from messaging.services.receipts import MAX_ATTEMPTS, apply_chunk, apply_waiting
 from smpp.simulator import Simulator
 from tests.cast import Member
 from tests.messaging.carrier import OPEN, connect_route, connectors, in_thread, play, states, work_until
+from tests.messaging.rows import fill_keys
 from tests.messaging.test_acceptance import accept
-from tests.messaging.test_receipts import LONG, receipt, submitted
+from tests.messaging.test_receipts import LONG, due_again, receipt, submitted
 
 
 def answered_with(member: Member, *carrier_ids: str, text: str = "Hi") -> list[Message]:
@@ -20,6 +21,7 @@ def answered_with(member: Member, *carrier_ids: str, text: str = "Hi") -> list[M
     messages = submitted(member, len(carrier_ids), text=text)
     for message, carrier_id in zip(messages, carrier_ids, strict=True):
         Message.objects.filter(pk=message.pk).update(carrier_id=carrier_id)
+    fill_keys()
     return messages
 
 
@@ -126,3 +128,16 @@ def test_a_carrier_that_answers_in_hex_and_reports_in_decimal_with_zeros_loses_n
     [(receipt_id, answer_id)] = told.items()
     assert len(receipt_id) == 20
     assert int(receipt_id) == int(answer_id, 16)
+
+
+def test_the_id_of_an_earlier_attempt_finds_no_message(client_member: Member) -> None:
+    [message] = answered_with(client_member, "first")
+    Message.objects.filter(pk=message.pk).update(state="unknown", sent_at=None, carrier_id="")  # as sent once more
+    stored = receipt("first")
+    assert apply_chunk() == 1
+    stored.refresh_from_db()
+    assert (stored.message_id, stored.applied_at) == (None, None)
+    Message.objects.filter(pk=message.pk).update(carrier_id="first")  # a canary: only its own row says otherwise
+    due_again()
+    assert apply_chunk() == 1
+    assert delivered() == {"first"}

@@ -8,6 +8,7 @@ from django.utils import timezone
 from messaging.models import Message, MessagePart, Receipt, Route
 from messaging.services.receipts import MAX_ATTEMPTS, apply_chunk, apply_waiting
 from tests.cast import Member
+from tests.messaging.rows import fill_keys
 from tests.messaging.test_acceptance import accept, numbers
 
 LONG = "a" * 161  # two parts
@@ -24,6 +25,7 @@ def submitted(member: Member, count: int = 1, text: str = "Hi", state: str = "se
             sent_at=timezone.now() if known else None, carrier_id=f"id-{message.recipient}" if known else "",
             claim="" if known else "1:0:dead",
         )  # fmt: skip
+    fill_keys()
     return messages
 
 
@@ -85,6 +87,7 @@ def test_a_receipt_before_its_submit_answer_waits_for_it(client_member: Member):
     assert stored.next_try_at > timezone.now() - timedelta(seconds=30)
 
     Message.objects.update(state="sent", sent_at=timezone.now(), carrier_id=f"id-{message.recipient}")
+    fill_keys()
     due_again()
     apply_chunk()
 
@@ -121,6 +124,7 @@ def with_parts(message: Message) -> Message:
             message=message, part=part, route_id=message.route_id, carrier_id=f"id-{message.recipient}-{part}"
         )
     Message.objects.filter(pk=message.pk).update(carrier_id=f"id-{message.recipient}-1")
+    fill_keys()
     return message
 
 

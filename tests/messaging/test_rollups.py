@@ -156,6 +156,9 @@ def statements() -> dict[str, str]:
 def test_every_statement_that_changes_messages_counts_it() -> None:
     uncounted = {name for name, sql in statements().items() if "INSERT INTO messaging_reportchange" not in sql}
     assert uncounted == UNCOUNTED
+    naming = {name for name, sql in statements().items() if re.search(r"carrier_id = (?!'')\w", sql)}
+    assert naming == {"receipts._APPLY", "statements._RECORD"}
+    assert all("INSERT INTO messaging_carrierkey" in statements()[name] for name in naming)
     for name in UNCOUNTED - {"settling._STAMP"}:
         assert not re.search(r"sent_at = |state = '(delivered|undelivered|expired|rejected|blocked|failed|cancelled)'",
                              re.split(r"\bWHERE\b", statements()[name])[0]), name  # fmt: skip

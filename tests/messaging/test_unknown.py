@@ -22,7 +22,7 @@ from messaging.services.dispatching import dispatch_all
 from messaging.services.receipts import apply_waiting
 from messaging.services.settling import settle_waiting
 from tests.cast import PASSWORD, LogIn, Member
-from tests.messaging.rows import accept, words
+from tests.messaging.rows import accept, fill_keys, words
 
 D = Decimal
 PAGE = reverse("admin:messaging_unknownmessage_changelist")
@@ -33,6 +33,7 @@ def lose(batch, **values) -> list[Message]:
     """The batch's messages as a connector that died left them."""
     defaults = {"state": "unknown", "sending_at": timezone.now(), "claim": "1:0:dead", "attempts": 1}
     Message.objects.filter(batch=batch).update(**(defaults | values))
+    fill_keys()
     return list(Message.objects.filter(batch=batch).order_by("pk"))
 
 
