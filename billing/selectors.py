@@ -1,5 +1,6 @@
 """Reads of money, scoped to accounts."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -72,6 +73,24 @@ def _balance(account: Account, currency: str) -> Balance:
         currency=currency,
         is_frozen=wallet.is_frozen if wallet else False,
     )
+
+
+_SPENDABLE = """
+    SELECT a.owner_id, a.currency, a.balance + a.credit_limit + a.overdraft_limit
+    FROM unnest(%(owners)s::bigint[], %(currencies)s::text[]) AS w(owner_id, currency)
+    JOIN billing_ledgeraccount a ON a.owner_id = w.owner_id AND a.kind = 'wallet' AND a.currency = w.currency
+    WHERE NOT a.is_frozen
+"""
+
+
+def spendable_of(wallets: Collection[tuple[int, str]]) -> dict[tuple[int, str], Decimal]:
+    """What can be spent at this moment of the wallets of (owner's id, currency); negative = a debt.
+
+    Frozen wallets and such as were never opened are missing. This is a look: what may be spent is decided by spending.
+    """
+    owners, currencies = (list(column) for column in zip(*wallets, strict=True))
+    rows = fetch_prepared(_SPENDABLE, {"owners": owners, "currencies": currencies})
+    return {(owner, currency): amount for owner, currency, amount in rows}
 
 
 _DEALINGS = """

@@ -15,6 +15,7 @@ from django.utils import timezone
 from accounts.models import Account, User
 from accounts.services import audit
 from billing.exceptions import BillingError, InsufficientFunds, SubsidyMissing, TermsChanged, WalletFrozen
+from billing.selectors import spendable_of
 from billing.services import ledger
 from billing.services.ledger import HoldOrder
 from billing.services.pricing import check_payers
@@ -150,9 +151,9 @@ class Single:
 def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
     """Accept single messages together: the answer to each is the batch, or the error, that accept_batch would give.
 
-    Each is a batch of its own with a hold of its own. What one of them is refused for touches no other: where the
-    database refuses something (money, or a key that another process used at that moment), halves are tried by
-    themselves, down to the one that it is.
+    Each is a batch of its own with a hold of its own. What one of them is refused for touches no other: what its
+    payer's wallet does not cover is left out, and where the database refuses something even so (a wallet or a key that
+    another process used at that moment), halves are tried by themselves, down to the one that it is.
     """
     answers: dict[int, Batch | SendingError] = {}
     try:
@@ -167,7 +168,8 @@ def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
 
 
 def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | SendingError]) -> None:
-    """Fill in the answers; a key that comes twice is answered for its first message only."""
+    """Fill in the answers; a key that comes twice is answered for its first message only, and what has to be accepted
+    alone is not answered."""
     numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.pk, item[1].idempotency_key, item[0]))
     accounts = {single.account.pk: single.account for _, single in numbered}
     hold_still(*accounts.values())
@@ -186,8 +188,33 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
             elif key not in seen:
                 _plan_single(planner, n, single, orders, answers)
                 seen |= {key} - {""}
-    if orders:
-        answers |= dict(zip(orders, _write_batches(list(orders.values())), strict=True))
+    covered = _covered(orders, answers)
+    if covered:
+        answers |= dict(zip(covered, _write_batches(list(covered.values())), strict=True))
+
+
+def _covered(orders: dict[int, _Order], answers: dict[int, Batch | SendingError]) -> dict[int, _Order]:
+    """Those that their payers' wallets cover at this moment, one after the other; the others are refused.
+
+    Nobody's messages are tried again because another has no money. What is covered may yet be refused by its hold, and
+    what a frozen wallet would pay, or one that is not opened yet, is left to that, alone.
+    """
+    left = spendable_of({_wallet_of(order) for order in orders.values()}) if orders else {}
+    covered: dict[int, _Order] = {}
+    for n, order in orders.items():
+        wallet, price = _wallet_of(order), order.plan.total
+        if wallet not in left:
+            continue
+        if price > left[wallet]:
+            answers[n] = _not_enough(order.plan, price - left[wallet])
+        else:
+            left[wallet] -= price
+            covered[n] = order
+    return covered
+
+
+def _wallet_of(order: _Order) -> tuple[int, str]:
+    return order.plan.payer.pk, order.plan.currency
 
 
 def _look_up_opt_outs(planners: dict[int, Planner], singles: Sequence[Single]) -> None:

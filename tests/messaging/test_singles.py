@@ -121,6 +121,33 @@ def test_a_wallet_pays_as_many_as_it_covers_and_others_are_accepted(client_membe
     assert (balance_of(poor.account).available, balance_of(poor.account).held) == (D("0.01"), D("0.14"))
 
 
+def test_who_has_no_money_makes_nobody_wait(
+    client_member: Member, reseller: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others' messages are held for once, not tried again in halves."""
+    poor, held = make_client(reseller, "Poor"), list[int]()
+    fund(poor, "0.05")
+    real = acceptance.ledger.hold_all
+
+    def counting(orders: Any, **options: Any) -> int:
+        held.append(len(orders))
+        return real(orders, **options)
+
+    monkeypatch.setattr(acceptance.ledger, "hold_all", counting)
+    answers = accept_singles(
+        [single(member, f"04123456{n}") for n in range(10, 14) for member in (poor, client_member)]
+    )
+
+    assert kinds(answers) == ["NotEnoughMoney", "Batch"] * 4
+    assert held == [4]
+    with pytest.raises(NotEnoughMoney) as alone:
+        accept_batch(
+            account=poor.account, actor=None, door="rest", sender="Shop", text="Hello", recipients=["0412345678"]
+        )
+    assert {str(answer) for answer in answers[::2]} == {str(alone.value)}
+    assert balance_of(poor.account).held == 0
+
+
 def test_a_frozen_wallet_stops_its_own_messages_only(client_member: Member, reseller: Member) -> None:
     frozen = make_client(reseller, "Frozen")
     fund(frozen, "1")
