@@ -6,15 +6,16 @@ from django.db import models
 
 # No 0/O, 1/I/L, U: codes are read out over the phone.
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [second + first for first in ALPHABET for second in ALPHABET]
 
 
 def new_code(length: int = 10) -> str:
     """Return a random code of ``length`` characters (10 characters = 49 bits; uniqueness is the column's job)."""
-    drawn, letters = secrets.randbelow(len(ALPHABET) ** length), []
-    for _ in range(length):
-        drawn, index = divmod(drawn, len(ALPHABET))
-        letters.append(ALPHABET[index])
-    return "".join(letters)
+    drawn, pairs = secrets.randbelow(len(ALPHABET) ** length), []
+    for _ in range((length + 1) // 2):
+        drawn, index = divmod(drawn, len(_PAIRS))
+        pairs.append(_PAIRS[index])
+    return "".join(pairs)[:length]
 
 
 class UuidV7(models.Func):

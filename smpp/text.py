@@ -12,6 +12,7 @@ decoder raises TypeError on octets above 0x7F and shows a space too many for an 
 import codecs
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import smsutil  # noqa: F401  (registers the gsm0338 encoder)
@@ -69,8 +70,12 @@ class TextTooLong(ValueError):
     """The text needs more parts than a concatenation header can count."""
 
 
+@lru_cache(maxsize=512)
 def segment(text: str) -> Segments:
-    """Count `text` as it would be sent. Never raises: a text beyond 255 parts is counted, it just cannot be sent."""
+    """Count `text` as it would be sent. Never raises: a text beyond 255 parts is counted, it just cannot be sent.
+
+    Whoever sends a text asks several times, and many send the same one.
+    """
     text = _without_lone_surrogates(text)
     encoding, octets = _encode(text)
     chunks = _split(encoding, octets)

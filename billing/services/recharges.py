@@ -23,6 +23,7 @@ from billing.exceptions import BillingError, NotAllowed, TopUpRefused
 from billing.gateways.exceptions import GatewayError
 from billing.models import AutoRecharge, SavedCard, TopUp
 from billing.people import notice_address
+from billing.prepared import fetch_prepared
 from billing.selectors import balance_of
 from billing.services import cards, topups
 from billing.services.recharge_pauses import resume_covered, with_available
@@ -33,6 +34,10 @@ log = structlog.get_logger(__name__)
 
 # The task that looks at one account: a hint of whoever has just spent its money (the sweep finds what it misses).
 RECHARGE = "billing.tasks.recharge_account"
+# Asked after every group of messages: most accounts have no recharge, and balances are looked at for the others only.
+_WATCHED = """
+    SELECT account_id FROM billing_autorecharge WHERE account_id = ANY(%(accounts)s::bigint[]) AND is_on
+"""
 MOST_FAILURES = 3
 FIRST_PAUSE = timedelta(minutes=15)
 # How long a daily limit that has no room is left alone when nobody can say when it frees up.
@@ -89,7 +94,8 @@ def sweep_recharges(now: datetime) -> int:
 
 def due_among(account_ids: Collection[int]) -> list[int]:
     """Which of these accounts are to be recharged now: whoever has just spent their money asks for them (RECHARGE)."""
-    return [*_due(timezone.now()).filter(account__in=account_ids).values_list("account", flat=True)]
+    watched = [pk for (pk,) in fetch_prepared(_WATCHED, {"accounts": list(account_ids)})]
+    return [*_due(timezone.now()).filter(account__in=watched).values_list("account", flat=True)] if watched else []
 
 
 def look_at(account_id: int, now: datetime) -> TopUp | None:

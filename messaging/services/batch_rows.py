@@ -44,8 +44,7 @@ def make_row(**values: Any) -> Batch:
     row = {"id": None, "code": new_code(), "refusal": "", "cancelled_at": None} | values
     row |= {f"{name}_id": row[name] and row[name].pk for name in _RELATIONS}
     batch = Batch.from_db(connection.alias, _NAMES, [row[name] for name in _NAMES])
-    for name in _RELATIONS:
-        setattr(batch, name, row[name])
+    batch._state.fields_cache.update({name: row[name] for name in _RELATIONS})
     return batch
 
 
