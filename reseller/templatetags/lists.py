@@ -22,6 +22,7 @@ register = template.Library()
 
 TEXT_LENGTH = 45  # characters of a batch's text
 DOORS = dict(Batch.Door.choices)
+STATES = dict(Batch.State.choices)
 EXAMPLE = str(UUID(int=0).hex)
 
 
@@ -47,7 +48,7 @@ def batch_lines(rows: Sequence[tuple[Batch, bool]]) -> list[tuple[str, ...]]:
 
 def _state(batch: Any) -> SafeString:
     """As messaging/_batch_state.html."""
-    return state_badge("finished") if batch.is_finished else state_badge(batch.state, batch.get_state_display())
+    return state_badge("finished") if batch.is_finished else state_badge(batch.state, STATES.get(batch.state, ""))
 
 
 @register.simple_tag
