@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .PHONY: help run test test-faults test-stripe test-interop bench bench-quick bench-ledger bench-inbound lint format lock \
 	reset clean
 
+# Where it is set, every process compiles everything anew: seconds each time, of which tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Three to five test workers, one more than processors: one of them mostly waits, for a browser and killed processes.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 2 ? 3 : n > 4 ? 5 : n + 1 )))
 COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
