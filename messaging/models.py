@@ -276,7 +276,7 @@ class Receipt(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["next_try_at"], condition=Q(applied_at=None), name="receipt_open"),
-            models.Index(fields=["message"], name="receipt_message"),
+            models.Index(fields=["message"], condition=Q(message__isnull=False), name="receipt_message"),
             models.Index(
                 fields=["-id"], condition=Q(message=None, applied_at__isnull=False), name="receipt_without_message"
             ),

@@ -33,6 +33,8 @@ def likely_ids(raw: str, form: str) -> tuple[str, ...]:
     opposite is never tried: "10" as a decimal is the message A, and the message 10 is another one.
     """
     raw = raw.strip()
+    if form == IdFormat.AS_IS:
+        return (raw,)
     number = _number(raw, IdFormat(form))
     if number is None:
         return (raw,)
