@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 from django.db import connections
+from hypothesis import HealthCheck, settings
 from pytest_django import DjangoDbBlocker
 
 from accounts.garbage import spare_collections
@@ -23,6 +24,10 @@ from tests.engines import Run, run
 
 if TYPE_CHECKING:  # pytest rewrites the plugins' asserts as long as nobody has imported them before
     from tests.scenes import Scene, Scenes
+
+# Examples are not timed: where everything runs at once, a simple one may have to wait for seconds.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 pytest_plugins = ["tests.cast", "tests.scenes", "tests.browser"]
 
