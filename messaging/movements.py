@@ -165,8 +165,7 @@ def _lot_of(viewer: Account, movement: LedgerTransaction) -> CreditLot | None:
 
 def _messages_of(movement: LedgerTransaction) -> QuerySet[Message]:
     if movement.kind == Kind.HOLD:
-        batches = batches_of_hold(movement)
-        return Message.objects.filter(batch__in=batches, pk__gt=min(batches))
+        return Message.objects.filter(batch__in=batches_of_hold(movement))
     return Message.objects.filter(settlement=movement)
 
 

@@ -329,7 +329,7 @@ def has_own_texts(batch: Batch) -> bool:
     """Whether recipients of the batch got texts that differ from what was written: its merge fields were filled in."""
     if not has_fields(batch.text):
         return False
-    return Message.objects.filter(batch=batch, pk__gt=batch.pk, text__isnull=False).exists()
+    return Message.objects.filter(batch=batch, text__isnull=False).exists()
 
 
 @dataclass(frozen=True)

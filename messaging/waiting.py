@@ -39,7 +39,7 @@ def _why_queued(batch: Batch, now: datetime) -> list[Reason]:
     if suspended_in_line(account) is not None:
         reasons.append(Reason("Sending is stopped for this account."))
     paused = list(Route.objects.filter(is_paused=True).values_list("pk", flat=True))
-    queued = Message.objects.filter(batch=batch, pk__gte=batch.pk, state=State.QUEUED)
+    queued = Message.objects.filter(batch=batch, state=State.QUEUED)
     if paused and queued.filter(route__in=paused).exists():
         reasons.append(Reason("The route to these numbers is paused; they go when it is opened again."))
     own = SendingTerms.objects.filter(account=account).first()
