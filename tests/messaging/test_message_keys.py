@@ -122,18 +122,26 @@ def test_pages_of_a_batch_hold_each_message_once(
 def test_no_request_reads_a_whole_history(scene: list[Batch], client_member: Member, reseller: Member) -> None:
     """Each reads keys up to its bound and a few rows, from the indexes meant for it, whatever the planner thinks."""
     accounts = [reseller.account.pk, client_member.account.pk]
-    for states in ((), ("delivered",), ("sent",), ("rejected",)):
+    keys, few = r"messaging_messagekey_\d+_pkey", r"\w+_account_id_state_id_idx"
+    to_one = r"messaging_messagekey_\d+_recipient_account_id_message_id_idx"
+    for wanted, index in (
+        (Wanted(accounts), keys),
+        (Wanted(accounts, states=("delivered",)), keys),
+        (Wanted(accounts, states=("sent",)), keys),
+        (Wanted(accounts, states=("rejected",)), few),
+        (Wanted(accounts, recipient=AU), to_one),
+        (Wanted(accounts, recipient=AU, states=("rejected",)), to_one),
+    ):
         with CaptureQueriesContext(connection) as queries:
-            find_message_keys(Wanted(accounts, states=states), Cursor())
+            find_message_keys(wanted, Cursor())
         (sql,) = [one["sql"] for one in queries if "FROM messaging_message" in one["sql"]][:1]
         with connection.cursor() as db:
-            for name in message_keys._SCANS if states != ("rejected",) else ():
+            for name in message_keys._SCANS if index == keys else ():
                 db.execute(f"SET LOCAL enable_{name} = off")
             db.execute("EXPLAIN (ANALYZE, COSTS OFF) " + sql)
             plan = "\n".join(row[0] for row in db.fetchall())
             db.execute("RESET ALL")
-        wanted = r"\w+_account_id_state_id_idx" if states == ("rejected",) else r"messaging_messagekey_\d+_pkey"
-        assert re.search(rf"Index Only Scan (?:Backward )?using {wanted}", plan), plan
+        assert re.search(rf"Index Only Scan (?:Backward )?using {index}", plan), plan
 
 
 def test_an_empty_page_says_that_older_messages_were_not_looked_at(

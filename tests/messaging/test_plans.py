@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from messaging.connectors import statements
 from messaging.models import Message, Receipt, Route
-from messaging.services import dispatching, receipt_matching, receipts, scheduling, settling
+from messaging.services import dispatching, receipt_matching, receipts, scheduling, settling, stopping
 from messaging.services.plans import join_by_hash, pin_plans
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
@@ -138,6 +138,17 @@ def test_receipts_are_matched_whenever_statistics_were_taken(committed_db: Commi
         plan = prepared(receipt_matching._by_id(cursor))
     assert re.search(r"Index Cond: \(\(\(?carrier_id\)?(::text)? = r.carrier_id\)", plan), plan
     assert "Join Filter" not in plan, plan
+
+
+def test_blocking_who_opted_out(full_queue: Route, client_member: Member):
+    gone = numbers(FEW, first=10_000)
+    moment = timezone.now()
+    values = [[client_member.account.pk] * FEW, gone, [moment] * FEW, "blocked", moment, "", ["queued"]]
+    plan = explain(stopping._BLOCK, values)
+    assert re.search(r"messagekey_\d+_recipient_account_id_message_id_idx", plan), plan
+    assert re.search(r"messaging_message_\d+_pkey", plan), plan
+    assert rows_removed(plan) < FEW, plan
+    assert "rows=60" in plan, plan
 
 
 @pytest.mark.forges_books
