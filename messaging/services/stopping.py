@@ -14,7 +14,8 @@ from messaging.wakeups import SETTLE, wake
 AT_ONCE = 500  # opt-outs in one transaction
 
 # What was accepted after an opt-out was allowed to be: the one message that confirms it.
-# The empty string keeps the queues' indexes out of it (messaging/services/plans.py).
+# Messages are found by an array of their ids, and the empty string keeps the queues' indexes out of it: in a join, the
+# planner compares all with all (messaging/services/plans.py).
 _BLOCK = f"""
     WITH gone AS MATERIALIZED (
         SELECT one.account_id, one.number, uuidv7(one.created_at - clock_timestamp()) AS key
@@ -24,7 +25,7 @@ _BLOCK = f"""
             SELECT message_id FROM messaging_messagekey
             WHERE account_id = gone.account_id AND recipient = gone.number AND message_id < gone.key OFFSET 0) AS k),
     changed AS (UPDATE messaging_message m SET state = %s, done_at = %s, reason = %s
-    FROM found WHERE m.id = found.message_id AND m.state || '' = ANY(%s)
+    WHERE m.id = ANY(ARRAY(SELECT message_id FROM found)) AND m.state || '' = ANY(%s)
     {CHANGED}),
     noted AS ({NOTE})
     SELECT count(*) FROM changed
