@@ -1,10 +1,11 @@
 """Takes the README's pictures from a running demo: `make run`, then `.venv/bin/python scripts/screenshots.py [URL]`.
 
 Only looks, but for one text: the handset sends the demo's keyword to the client's number, where it has not yet. Nothing
-is bought or saved. CHROMIUM names another browser than /usr/bin/chromium.
+is bought or saved. CHROMIUM names another browser than Debian's.
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def main() -> None:
     url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
     TARGET.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        executable = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        executable = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
         browser = playwright.chromium.launch(executable_path=executable, args=OPTIONS)
         show_reseller(log_in(browser, url, "reseller", DESK))
         desk, phone = (log_in(browser, url, "client", size) for size in (DESK, PHONE))

@@ -5,6 +5,7 @@ console error, uncaught exception or violation of the Content Security Policy, e
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,9 +16,41 @@ from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 from pytest_django import DjangoDbBlocker
 
 from reseller.run.stack import Stack
+from tests.engines import copy_migrated
 
+# Whether text can be read takes axe longest by far, and is the same for all that look the same. So of each look it sees
+# one text; a look is all that bears on contrast from the text up to the root. What is placed apart may lie before
+# anything, and axe judges neither signs and single letters nor what is disabled.
+ONE_OF_EACH_LOOK = r"""
+() => {
+  const grounds = new Map([[null, ""]]), seen = new Set();
+  const ground = element => {
+    if (!grounds.has(element)) {
+      const s = getComputedStyle(element), apart = /absolute|fixed|sticky/.test(s.position) ? grounds.size : "";
+      const own = [element.tagName, element.className, s.backgroundColor, s.backgroundImage, s.opacity, s.filter];
+      grounds.set(element, `${ground(element.parentElement)}|${own},${apart}`);
+    }
+    return grounds.get(element);
+  };
+  const isText = node => node.nodeType === Node.TEXT_NODE && node.data.trim();
+  for (const element of document.querySelectorAll("body, body *")) {
+    element.removeAttribute("data-look");
+    const shown = element.checkVisibility({visibilityProperty: true}) && element.getClientRects().length;
+    if (!shown || !(element.matches("input, select, textarea") || [...element.childNodes].some(isText))) continue;
+    const s = getComputedStyle(element), words = /[\p{L}\p{N}].*[\p{L}\p{N}]/su.test(element.textContent);
+    const off = !!(element.closest(":disabled, [aria-disabled=true]") || element.closest("label")?.control?.disabled);
+    const look = [s.color, s.fontSize, s.fontWeight, s.textShadow, words, off, ground(element)].join();
+    element.toggleAttribute("data-look", !seen.has(look));
+    seen.add(look);
+  }
+  axe.configure({rules: [{id: "color-contrast", selector: "[data-look]"}]});
+  return seen.size;
+}
+"""
 PATIENCE = 30_000  # milliseconds; what is there at once costs nothing of it, and a busy machine is slow
 expect.set_options(timeout=PATIENCE)
+# What is drawn without a window, else the whole browser, which takes twice the processor time.
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -41,8 +74,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The whole portal with demo data, as `make run` starts it, on free ports; in the end its books are right."""
-    with Stack(tmp_path_factory.mktemp("portal")) as running:
+    """The whole portal with demo data, as `make run` starts it when it is migrated; in the end its books are right."""
+    directory = tmp_path_factory.mktemp("portal")
+    copy_migrated(directory / "postgres")
+    with Stack(directory) as running:
         yield running
         proof = running.manage("verify_ledger")
         assert proof.returncode == 0, proof.stdout
@@ -64,11 +99,10 @@ def stack_db(stack: Stack, django_db_blocker: DjangoDbBlocker, monkeypatch: pyte
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Debian's Chromium (CHROMIUM names another), quiet and without a sandbox, which root may not use."""
+    """Debian's Chromium (the variable CHROMIUM names another), quiet and without a sandbox, which root may not use."""
     # Playwright's loop counts as an async context in which Django would refuse its synchronous models.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    executable = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-    return browser_type_launch_args | {"executable_path": executable, "args": list(CHROMIUM_OPTIONS)}
+    return browser_type_launch_args | {"executable_path": CHROMIUM, "args": list(CHROMIUM_OPTIONS)}
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +152,7 @@ def check_accessibility(page: Page) -> None:
     """Run axe-core on the page as it is now."""
     if page.evaluate("typeof axe") != "object":  # it stays until the page is left
         page.evaluate(AXE_SCRIPT)
+    page.evaluate(ONE_OF_EACH_LOOK)
     violations = page.evaluate("axe.run({resultTypes: ['violations']}).then(results => results.violations)")
     found = [
         f"{violation['id']} ({violation['impact']}): {node['html'][:160]}"

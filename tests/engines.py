@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from reseller.engines import DATABASE_NAME, EmbeddedPostgres, EmbeddedValkey, free_port
+from reseller.run.config import write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / ".local" / "test-templates"
@@ -85,10 +86,9 @@ class Run:
         self.started = True
         if not self.is_owner:
             return
-        template = migrated_template()
         _sweep(self.directory.parent)
         self.directory.mkdir(mode=0o700)
-        subprocess.run(["cp", "-a", "--reflink=auto", template / "pgdata", self.postgres.data_dir], check=True)
+        copy_migrated(self.postgres.data_dir)
         self.postgres.launch()
         self.valkey.launch()
         self.postgres.wait_ready()
@@ -160,6 +160,12 @@ def _sweep(scratch: Path) -> None:
     for left in scratch.glob(f"{PREFIX}*"):
         if not Path("/proc", left.name.removeprefix(PREFIX)).exists():
             shutil.rmtree(left, ignore_errors=True)
+
+
+def copy_migrated(data_dir: Path) -> None:
+    """Make a data directory that is migrated, with the password where its server looks for it."""
+    subprocess.run(["cp", "-a", "--reflink=auto", migrated_template() / "pgdata", data_dir], check=True)
+    write_private(data_dir.with_name(f"{data_dir.name}.password"), PASSWORD)
 
 
 def migrated_template() -> Path:

@@ -34,6 +34,16 @@ def test_settings_are_accessible_and_fit(open_page: Callable[..., Page], assert_
         check_page(page, path, assert_accessible)
 
 
+def test_one_text_of_poor_contrast_is_noticed_among_many_that_look_well(page: Page, assert_accessible: Check) -> None:
+    log_in(page)
+    page.goto("/settings/")
+    page.locator("main").evaluate("main => main.insertAdjacentHTML('beforeend', '<p>Some words</p>'.repeat(20))")
+    assert_accessible(page)
+    page.get_by_text("Some words").nth(17).evaluate("text => { text.style.color = '#aaa' }")
+    with pytest.raises(AssertionError, match="color-contrast"):
+        assert_accessible(page)
+
+
 def test_a_missing_page_is_accessible(page: Page, assert_accessible: Check, console_errors: list[str]) -> None:
     check_page(page, "/no/such/page/", assert_accessible)
     assert ["404" in error for error in console_errors] == [True]  # the browser notes the status, nothing else
