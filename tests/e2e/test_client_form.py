@@ -51,7 +51,7 @@ def test_the_clients_pages_are_accessible_and_fit(open_page: OpenPage, assert_ac
     page.locator("a.client-name").first.click()
     client = page.url
     paths = ["/clients/", "/clients/?q=zzz", "/clients/add/", "/settings/clients/"]
-    for path in [*paths, client, f"{client}edit/", f"{client}suspend/"]:
+    for path in [*paths, client, f"{client}edit/", f"{client}limits/", f"{client}suspend/"]:
         page.goto(path)
         assert_accessible(page)
         assert_fits(page)

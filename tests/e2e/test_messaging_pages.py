@@ -4,9 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from tests.demo import log_in
+from messaging.models import Batch
+from tests.demo import account_of, log_in
 
 TEXT = "“Hello” it’s 😀"
 Check = Callable[[Page], None]
@@ -27,7 +29,7 @@ def looks_right(page: Page, assert_accessible: Check) -> None:
 @pytest.mark.parametrize("width", [1280, 380])
 @pytest.mark.parametrize("login", ["reseller", "billed"])
 def test_every_page_of_sending_is_accessible_and_fits(
-    open_page: Callable[..., Page], assert_accessible: Check, login: str, width: int
+    stack_db: None, open_page: Callable[..., Page], assert_accessible: Check, login: str, width: int
 ) -> None:
     page = open_page(viewport={"width": width, "height": 800})
     log_in(page, login)
@@ -42,7 +44,9 @@ def test_every_page_of_sending_is_accessible_and_fits(
     looks_right(page, assert_accessible)
     paths = ["/batches/", "/messages/", "/messages/?state=all-failed", "/messages/?recipient=abc", "/reports/"]
     paths += ["/reports/?first=2001-01-01&last=2001-01-02"]
-    paths += ["/reports/clients/"] if login == "reseller" else []
+    if login == "reseller":
+        scheduled = Batch.objects.get(account=account_of("fixed"), send_at__gt=timezone.now())
+        paths += ["/reports/clients/", f"/batches/{scheduled.code}/", f"/batches/{scheduled.code}/time/"]
     for path in paths:
         page.goto(path)
         looks_right(page, assert_accessible)
