@@ -39,9 +39,12 @@ _BEGIN_DAY = """
     INSERT INTO messaging_sendingday (account_id, day, released)
     SELECT one.id, one.day, (
         SELECT count(*) FROM accounts_account a
-        JOIN messaging_messagekey k ON k.account_id = a.id AND k.message_id >= messaging_uuid_floor(one.midnight)
-        JOIN messaging_message m ON m.id = k.message_id
-        WHERE a.path @> ARRAY[one.id] AND m.released_at >= one.midnight)
+        CROSS JOIN LATERAL (
+            SELECT message_id FROM messaging_messagekey
+            WHERE account_id = a.id AND message_id >= messaging_uuid_floor(one.midnight) OFFSET 0) AS k
+        CROSS JOIN LATERAL (
+            SELECT FROM messaging_message WHERE id = k.message_id AND released_at >= one.midnight OFFSET 0) AS m
+        WHERE a.path @> ARRAY[one.id])
     FROM unnest(%s::bigint[], %s::date[], %s::timestamptz[]) AS one(id, day, midnight)
     WHERE NOT EXISTS (SELECT FROM messaging_sendingday d WHERE d.account_id = one.id AND d.day = one.day)
     ON CONFLICT (account_id, day) DO NOTHING
