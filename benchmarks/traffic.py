@@ -106,9 +106,11 @@ class Traffic:
         """Single messages of eight clients at once through the door for programs."""
         rates, times = [], list[float]()
         for _ in range(self.sizes.runs):
-            begun = time.monotonic()
+            self._forget_statements()
+            usage, begun = self.usage(), time.monotonic()
             times += self._accept_singles(self.sizes.singles)
             rates.append(self.sizes.singles / (time.monotonic() - begun))
+            self._say_spent(f"{rates[-1]:,.0f} single messages/s", usage, self.sizes.singles)
         self._wait_for_end(None)
         return {"single_accept_per_s": median(rates), "single_accept_p95_ms": 1000 * _p95(times)}
 
@@ -199,11 +201,8 @@ class Traffic:
         stats = self.sink.ask("stats")
         if stats["duplicates"] or stats["submits"] != total:
             sys.exit(f"of {total} messages the sink saw {stats}")
-        spent = self.usage().since(usage)
-        say(f"{total:,} in {seconds:.1f} s (accepted in {accepted:.1f} s) = {total / seconds:,.0f}/s; ms a message: "
-            + ", ".join(f"{name} {1000 * value / total:.3f}" for name, value in spent.items())
-            + f"; all {1000 * sum(spent.values()) / total:.3f}")  # fmt: skip
-        self._say_statements(total)
+        what = f"{total:,} in {seconds:.1f} s (accepted in {accepted:.1f} s) = {total / seconds:,.0f}/s"
+        self._say_spent(what, usage, total)
         return total / seconds
 
     def numbers(self, count: int) -> str:
@@ -325,6 +324,13 @@ class Traffic:
                 with suppress(psycopg.errors.DuplicateObject):
                     session.execute("CREATE EXTENSION pg_stat_statements")
                 session.execute("SELECT pg_stat_statements_reset()")
+
+    def _say_spent(self, what: str, before: Usage, messages: int) -> None:
+        spent = self.usage().since(before)
+        say(f"{what}; ms a message: "
+            + ", ".join(f"{name} {1000 * value / messages:.3f}" for name, value in spent.items())
+            + f"; all {1000 * sum(spent.values()) / messages:.3f}")  # fmt: skip
+        self._say_statements(messages)
 
     def _say_statements(self, messages: int) -> None:
         if not self._statements:
