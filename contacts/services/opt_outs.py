@@ -2,11 +2,12 @@
 
 import re
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.services import audit
+from billing.prepared import fetch_prepared
 from contacts.exceptions import BadNumber
 from contacts.models import OptOut
 
@@ -70,6 +71,5 @@ def check_number(number: str) -> None:
 
 def _lock(*accounts: Account, shared: bool) -> None:
     lock = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    query = f"SELECT {lock}(%s, key::int) FROM unnest(%s::bigint[]) AS key"  # noqa: S608 (one of two names)
-    with connection.cursor() as cursor:
-        cursor.execute(query, [_LOCK_SPACE, sorted(account.pk for account in accounts)])
+    query = f"SELECT {lock}(%s::int, key::int) FROM unnest(%s::bigint[]) AS key"  # noqa: S608 (one of two names)
+    fetch_prepared(query, [_LOCK_SPACE, sorted(account.pk for account in accounts)])
