@@ -51,6 +51,8 @@ _WALK = """
         ORDER BY message_id {order} LIMIT %(limit)s) AS k
     ORDER BY k.id {order} LIMIT %(limit)s
 """
+# Each message is read by its id and only then compared (OFFSET 0): the planner takes a batch that is new for an empty
+# one, and would compare all messages of it with all keys.
 # What lies beyond the last key looked at of a span is not known, so nothing beyond the nearest such key counts.
 _SEARCH = """
     WITH looked AS MATERIALIZED (
@@ -64,10 +66,11 @@ _SEARCH = """
         SELECT {nearest}(last)::uuid AS edge
         FROM (SELECT {farthest}(id::text) AS last FROM looked GROUP BY n HAVING count(*) = %(each)s) AS ended)
     SELECT edge, ARRAY(
-        SELECT m.id FROM looked JOIN messaging_message m ON m.id = looked.id
+        SELECT looked.id FROM looked CROSS JOIN LATERAL (
+            SELECT state, batch_id FROM messaging_message WHERE id = looked.id OFFSET 0) AS m
         WHERE m.state = ANY(%(states)s) AND (%(batch)s::uuid IS NULL OR m.batch_id = %(batch)s)
-          AND (edge IS NULL OR m.id {within} edge)
-        ORDER BY m.id {order} LIMIT %(limit)s)
+          AND (edge IS NULL OR looked.id {within} edge)
+        ORDER BY looked.id {order} LIMIT %(limit)s)
     FROM cut
 """
 # Their states are only looked at where some are asked for.

@@ -144,6 +144,22 @@ def test_no_request_reads_a_whole_history(scene: list[Batch], client_member: Mem
         assert re.search(rf"Index Only Scan (?:Backward )?using {index}", plan), plan
 
 
+def test_a_new_batch_is_not_compared_with_all_keys(scene: list[Batch], client_member: Member) -> None:
+    """Its messages in one state, all of which are older than those in another: each key is looked up once."""
+    batch = accept(client_member, [f"+614123456{number:02}" for number in range(40)])
+    older = batch.messages.order_by("pk").values_list("pk", flat=True)[:20]
+    Message.objects.filter(pk__in=list(older)).update(state="delivered")
+    wanted = Wanted([client_member.account.pk], batch=batch, states=("delivered",))
+    with CaptureQueriesContext(connection) as queries:
+        assert len(find_message_keys(wanted, Cursor()).rows) == PAGE
+    (sql, *_) = [one["sql"] for one in queries if "looked" in one["sql"]]
+    with message_keys._only_keys(), connection.cursor() as db:
+        db.execute("EXPLAIN (ANALYZE, COSTS OFF) " + sql)
+        plan = "\n".join(row[0] for row in db.fetchall())
+    assert "Join Filter" not in plan, plan
+    assert "batch_id_state_idx" not in plan, plan
+
+
 def test_an_empty_page_says_that_older_messages_were_not_looked_at(
     scene: list[Batch], client_member: Member, log_in: LogIn
 ) -> None:
