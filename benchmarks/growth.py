@@ -163,8 +163,8 @@ class Growth:
         scene = self._traffic.scene
         asked = [(scene.tenants[0], path) for path in _REPORTS]
         asked += [(scene.reseller, path) for path in (*_REPORTS, *_PARENTS_REPORTS)]
-        return _p95({f"{member.account} {path}": _times(member.user, path.format(year=_last_days(365)))
-                     for member, path in asked})  # fmt: skip
+        year = _last_days(365)
+        return _p95({f"{member.account} {path}": _times(member.user, path.format(year=year)) for member, path in asked})
 
     def _others_ms(self) -> float:
         """95th percentile of other pages while a batch is being sent: its own, lists, a statement and staff's."""
