@@ -40,7 +40,7 @@ def test_two_slow_batches_of_two_accounts_leave_all_other_tasks_undisturbed(stac
     slow = [
         Preparation.objects.create(
             account=member.account, created_by=member.user, state="checking", recipients="0412 345 678",
-            lists=[], typed=FIELDS, retry_at=timezone.now() + timedelta(seconds=2),
+            lists=[], typed=FIELDS, retry_at=timezone.now() + timedelta(seconds=3),
         )
         for member in members
     ]  # fmt: skip
