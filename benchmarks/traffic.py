@@ -20,7 +20,7 @@ from reseller.engines import EmbeddedPostgres
 if TYPE_CHECKING:
     from benchmarks.sending import Sizes
 
-PROCESSES = ("worker-dispatch", "worker-settle", "worker-default", "beat", "connectors")
+PROCESSES = ("worker-dispatch", "worker-settle", "worker-accept", "worker-default", "beat", "connectors")
 UNLIMITED = 10_000  # messages a second: more than this machine could send
 PASSCODE_ROUTE = 500  # messages a second
 IN_FLIGHT = 8  # single messages that each of the clients waits for at once

@@ -13,7 +13,7 @@ from django.db import connection
 
 from accounts.codes import new_code
 from billing.models import Quote
-from billing.prepared import fetch_prepared
+from billing.prepared import PreparedCursor, fetch_prepared
 from messaging.models import Batch, Message
 from messaging.services.batch_plan import Plan
 from messaging.services.rollups import note_accepted
@@ -82,7 +82,9 @@ _BEFORE = """
 """
 _WRITE_KEYS = """
     INSERT INTO messaging_messagekey (account_id, message_id, recipient)
-    SELECT account_id, id, recipient FROM messaging_message WHERE batch_id = ANY(%(batches)s) AND id > %(first)s
+    SELECT m.account_id, m.id, m.recipient FROM unnest(%(batches)s::uuid[]) AS one(id) CROSS JOIN LATERAL (
+        SELECT account_id, id, recipient FROM messaging_message
+        WHERE batch_id = one.id AND id > %(first)s::uuid OFFSET 0) AS m
 """
 _COPY_EXCLUSIONS = "COPY messaging_exclusion (batch_id, value, reason, detail) FROM STDIN"
 _LINES = 1_000  # that are handed over at once
@@ -97,11 +99,11 @@ def copy_messages(batches: list[tuple[Batch, Plan]], quotes: Quotes) -> None:
     [(first, terms)] = fetch_prepared(_BEFORE, {"senders": list({batch.account_id for batch, _ in batches})})
     priorities = {int(account): priority for account, priority in (terms or {}).items()}
     lines = (line for batch, plan in batches for line in _lines_of(batch, plan, quotes, priorities, counts))
-    with connection.cursor() as cursor:
-        with cursor.copy(_COPY_MESSAGES) as copy:
-            while chunk := list(islice(lines, _LINES)):
-                copy.write("".join(chunk))
-        cursor.execute(_WRITE_KEYS, {"batches": ids, "first": first})
+    with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
+        while chunk := list(islice(lines, _LINES)):
+            copy.write("".join(chunk))
+    with PreparedCursor() as prepared:
+        prepared.execute(_WRITE_KEYS, {"batches": ids, "first": first}, prepare=True)
     note_accepted(ids, counts)
 
 

@@ -18,6 +18,8 @@ import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 
+from billing.prepared import PreparedCursor
+
 log = structlog.get_logger(__name__)
 
 CHUNK = 20_000  # rows of differences rolled up in one transaction
@@ -56,14 +58,14 @@ def note_late(picked: str) -> str:
 # A quarter of an hour can end while messages are written: then, and only then, their ids are read.
 _ACCEPTED = """
     INSERT INTO messaging_reportchange (quarter, account_id, quote_id, messages)
-    SELECT messaging_quarter(%(first)s), one.account_id, one.quote_id, one.messages
+    SELECT messaging_quarter(%(first)s::uuid), one.account_id, one.quote_id, one.messages
     FROM unnest(%(accounts)s::bigint[], %(quotes)s::bigint[], %(counts)s::int[]) AS one(account_id, quote_id, messages)
-    WHERE messaging_quarter(%(first)s) = messaging_quarter(uuidv7())
+    WHERE messaging_quarter(%(first)s::uuid) = messaging_quarter(uuidv7())
 """
 _ACCEPTED_OVER_THE_END = """
     INSERT INTO messaging_reportchange (quarter, account_id, quote_id, messages)
     SELECT messaging_quarter(id), account_id, quote_id, count(*) FROM messaging_message
-    WHERE batch_id = ANY(%(batches)s) AND id > %(first)s GROUP BY 1, 2, 3
+    WHERE batch_id = ANY(%(batches)s::uuid[]) AND id > %(first)s::uuid GROUP BY 1, 2, 3
 """
 _CAPTURED = """
     INSERT INTO messaging_reportchange (quarter, account_id, quote_id, captured, captured_parts)
@@ -80,8 +82,8 @@ def note_accepted(batches: list[UUID], counts: Mapping[tuple[int, int], int]) ->
         "first": min(batches), "batches": batches, "accounts": [account for account, _ in counts],
         "quotes": [quote for _, quote in counts], "counts": list(counts.values()),
     }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(_ACCEPTED, values)
+    with PreparedCursor() as cursor:
+        cursor.execute(_ACCEPTED, values, prepare=True)
         if cursor.rowcount != len(counts):
             cursor.execute(_ACCEPTED_OVER_THE_END, values)
 
