@@ -303,7 +303,7 @@ class LedgerEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "ledger entries"
-        indexes = [models.Index(fields=["ledger_account", "-id"])]
+        indexes = [models.Index(fields=["ledger_account", "id"], name="entry_of_an_account")]
         constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="entry_not_zero")]
 
     def __str__(self) -> str:

@@ -23,7 +23,7 @@ _SINCE = """
            a.balance
            - coalesce((SELECT e.balance_after FROM billing_ledgerentry e
                        WHERE e.ledger_account_id IN (0, a.id) AND e.id <= low
-                       ORDER BY e.ledger_account_id, e.id DESC LIMIT 1), 0)
+                       ORDER BY e.ledger_account_id DESC, e.id DESC LIMIT 1), 0)
            - coalesce((SELECT sum(e.amount) FROM billing_ledgerentry e
                        JOIN billing_ledgertransaction t ON t.id = e.transaction_id
                        WHERE e.ledger_account_id = a.id AND e.id > low AND e.id < high

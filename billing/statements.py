@@ -31,8 +31,8 @@ SUMMED_AT_ONCE = 5_000
 # that may choose takes the second for a wallet that has many entries, and then walks back over all that others did
 # since. A list of two wallets, sorted by wallet first, leaves it the first only; none has the second one's id.
 NO_WALLET = 0
-NEWEST_FIRST = ("ledger_account_id", "-pk")
-OLDEST_FIRST = ("-ledger_account_id", "pk")
+NEWEST_FIRST = ("-ledger_account_id", "-pk")
+OLDEST_FIRST = ("ledger_account_id", "pk")
 
 # What a statement can be narrowed to, with the words for it; the last ones only for accounts with clients.
 KINDS: dict[str, str] = {
