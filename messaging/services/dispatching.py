@@ -23,7 +23,7 @@ from messaging.services.sending_limits import Allowances, is_open
 from messaging.services.stopping import block_opted_out
 from messaging.services.turns import apportion
 
-STOCK_SECONDS = 0.5  # of the route's throughput; the house plan allows 2
+STOCK_SECONDS = 0.3  # of the route's throughput; the house plan allows 2
 RELEASED_CHANNEL = "messaging_released"  # NOTIFY to connectors; the payload is the route's id
 # How far into the queue of an account that has used up its day is looked for messages to be tried again: these were
 # counted when they were released first, and stand before the others.
