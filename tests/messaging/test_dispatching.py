@@ -2,12 +2,21 @@
 
 from collections import Counter
 
+import pytest
+
 from accounts.services.accounts import reactivate_account, suspend_account
 from messaging.models import Message, MessageClass, Route
+from messaging.services import dispatching
 from messaging.services.cancelling import cancel_batch
 from messaging.services.dispatching import dispatch_all, dispatch_route
 from tests.cast import Member, fund, make_client, make_reseller
 from tests.messaging.test_acceptance import accept, numbers
+
+
+@pytest.fixture(autouse=True)
+def half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock that these tests count on."""
+    monkeypatch.setattr(dispatching, "STOCK_SECONDS", 0.5)
 
 
 def set_stock(messages: int) -> Route:

@@ -10,12 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.models import Message, MessageClass, Route, SendingDay, SendingPace, SendingTerms
-from messaging.services import sending_limits
+from messaging.services import dispatching, sending_limits
 from messaging.services.dispatching import dispatch_all, dispatch_route
 from messaging.services.sending_limits import is_open, next_midnight, next_opening, start_of_day
 from messaging.services.turns import apportion
 from tests.cast import Member, fund, make_client
 from tests.messaging.test_acceptance import accept, numbers
+
+
+@pytest.fixture(autouse=True)
+def half_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stock that these tests count on."""
+    monkeypatch.setattr(dispatching, "STOCK_SECONDS", 0.5)
+
 
 SYDNEY = "Australia/Sydney"
 
