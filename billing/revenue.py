@@ -5,20 +5,14 @@ from decimal import Decimal
 
 from billing.models import LedgerAccount
 from billing.prepared import fetch_prepared
-from billing.statements import LONGEST_TRANSACTION
+from billing.statements import FIRST_FROM, LAST_BEFORE, LONGEST_TRANSACTION
 
 # An account's entries and their running balances have one order, by id, and ids are given in the order of time, at the
 # latest LONGEST_TRANSACTION after the time that a movement bears. So everything up to ``low`` was before the moment,
 # everything from ``high`` was after it, and only what lies between is read one by one.
-_SINCE = """
+_SINCE = f"""
     WITH nearby AS MATERIALIZED (
-        SELECT coalesce((
-                   SELECT e.id FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
-                   WHERE t.created_at < %(begin)s::timestamptz ORDER BY t.created_at DESC LIMIT 1), 0) AS low,
-               coalesce((
-                   SELECT e.id FROM billing_ledgerentry e JOIN billing_ledgertransaction t ON t.id = e.transaction_id
-                   WHERE t.created_at >= %(end)s::timestamptz ORDER BY t.created_at LIMIT 1),
-                   9223372036854775807) AS high)
+        SELECT coalesce({LAST_BEFORE}, 0) AS low, coalesce({FIRST_FROM}, 9223372036854775807) AS high)
     SELECT a.currency,
            a.balance
            - coalesce((SELECT e.balance_after FROM billing_ledgerentry e
@@ -29,7 +23,7 @@ _SINCE = """
                        WHERE e.ledger_account_id = a.id AND e.id > low AND e.id < high
                          AND t.created_at < %(moment)s::timestamptz), 0)
     FROM billing_ledgeraccount a CROSS JOIN nearby WHERE a.kind = %(kind)s::text
-"""
+"""  # noqa: S608 (no values of others in it)
 
 
 def revenue_since(moment: datetime) -> dict[str, Decimal]:

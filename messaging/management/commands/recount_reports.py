@@ -1,4 +1,4 @@
-"""Bring the reports' counts into line with the messages, after something wrote messages past the send engine."""
+"""Bring the reports' counts and the messages' keys into line, after something wrote messages past the send engine."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from messaging.services.rollups import recount, roll_up
 
 
 class Command(BaseCommand):
-    help = "Count messages anew for the reports, from the first day to the last (UTC); says how many counts were wrong."
+    help = "Count messages anew and fill in their keys, from the first day to the last (UTC); says how many were wrong."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("first", type=date.fromisoformat, help="YYYY-MM-DD; its messages must still be there")
