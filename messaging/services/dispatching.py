@@ -8,6 +8,7 @@ lock); any number may run. What an account may send on all routes is in sending_
 import json
 import math
 import random
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from django.db import OperationalError, transaction
 
 from billing.prepared import PreparedCursor
 from messaging.models import MessageClass, Route
-from messaging.services.plans import pin_plans
+from messaging.services.plans import PINS
 from messaging.services.rollups import note_late
 from messaging.services.scheduling import LATE
 from messaging.services.sending_limits import Allowances, is_open
@@ -31,20 +32,21 @@ RETRIES = 20
 
 # Walks from one account to the next on the index message_queue instead of reading 100,000 rows of the first.
 _WAITING_ACCOUNTS = """
-    WITH RECURSIVE waiting AS (
-        (SELECT account_id FROM messaging_message
-         WHERE route_id = %(route)s AND message_class = %(class)s AND state = 'queued'
-         ORDER BY account_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT m.account_id FROM messaging_message m
-                WHERE m.route_id = %(route)s AND m.message_class = %(class)s AND m.state = 'queued'
-                  AND m.account_id > w.account_id
-                ORDER BY m.account_id LIMIT 1)
-        FROM waiting w WHERE w.account_id IS NOT NULL
-    )
-    SELECT w.account_id, a.path, coalesce(t.priority, 0), coalesce(t.weight, 1), t.dispatch_from, t.dispatch_until,
-        a.time_zone, now()
-    FROM waiting w
+    SELECT c.class, w.account_id, a.path, coalesce(t.priority, 0), coalesce(t.weight, 1), t.dispatch_from,
+        t.dispatch_until, a.time_zone, now()
+    FROM unnest(%(classes)s::smallint[]) AS c(class)
+    CROSS JOIN LATERAL (
+        WITH RECURSIVE waiting AS (
+            (SELECT account_id FROM messaging_message
+             WHERE route_id = %(route)s AND message_class = c.class AND state = 'queued'
+             ORDER BY account_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT m.account_id FROM messaging_message m
+                    WHERE m.route_id = %(route)s AND m.message_class = c.class AND m.state = 'queued'
+                      AND m.account_id > w.account_id
+                    ORDER BY m.account_id LIMIT 1)
+            FROM waiting w WHERE w.account_id IS NOT NULL)
+        SELECT account_id FROM waiting WHERE account_id IS NOT NULL) AS w
     CROSS JOIN LATERAL (SELECT path, time_zone FROM accounts_account WHERE id = w.account_id OFFSET 0) AS a
     LEFT JOIN LATERAL (
         SELECT priority, weight, dispatch_from, dispatch_until FROM messaging_sendingterms
@@ -52,6 +54,11 @@ _WAITING_ACCOUNTS = """
     WHERE (SELECT bool_and(line.status = 'active') FROM accounts_account line WHERE line.id = ANY(a.path))
 """
 
+# A route that another dispatcher holds for longer than a second is left to it.
+_BEGIN = f"SELECT set_config('lock_timeout', '1s', true), {PINS}"
+_LOCK_ROUTE = """
+    SELECT id, throughput FROM messaging_route WHERE id = %(route)s AND NOT is_paused FOR NO KEY UPDATE
+"""
 _STOCK = """
     SELECT count(*) FROM (
         SELECT FROM messaging_message WHERE route_id = %s AND state = 'released' AND message_class <= %s LIMIT %s) AS s
@@ -91,6 +98,13 @@ class Dispatched:
     wants_more: bool
 
 
+class _Route(NamedTuple):
+    """The route that is visited, its row locked; ``throughput`` in messages a second."""
+
+    pk: int
+    throughput: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """An account with queued messages of a class: ids from the root down to it, its priority and its weight."""
@@ -118,12 +132,11 @@ def dispatch_route(route_id: int) -> Dispatched:
     block_opted_out()
     try:
         with transaction.atomic(), PreparedCursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '1s'")
-            route = Route.objects.select_for_update(no_key=True).filter(pk=route_id, is_paused=False).first()
+            cursor.execute(_BEGIN)
+            route = cursor.execute(_LOCK_ROUTE, {"route": route_id}).fetchone()
             if route is None:
                 return Dispatched(0, False)
-            pin_plans(cursor)
-            return _Visit(cursor, route).fill_stock()
+            return _Visit(cursor, _Route(*route)).fill_stock()
     except OperationalError as error:
         if "lock timeout" not in str(error):
             raise
@@ -144,14 +157,14 @@ def stock_limit(throughput: int) -> int:
 class _Visit:
     """One look at a route in one transaction, which holds the route's row."""
 
-    def __init__(self, cursor: PreparedCursor, route: Route) -> None:
+    def __init__(self, cursor: PreparedCursor, route: _Route) -> None:
         self._cursor = cursor
         self._route = route
         self._released = 0
 
     def fill_stock(self) -> Dispatched:
         limit = stock_limit(self._route.throughput)
-        waiting = {one: found for one in MessageClass.values if (found := self._waiting(one))}
+        waiting = self._find_waiting()
         if not waiting:
             return Dispatched(0, False)
         self._allowances = Allowances(self._cursor, (one.path for found in waiting.values() for one in found))
@@ -169,15 +182,19 @@ class _Visit:
             self._cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, str(self._route.pk)])
         return Dispatched(self._released, wants_more)
 
-    def _waiting(self, message_class: int) -> list[_Waiting]:
-        """Accounts whose messages may go now, as to dispatch hours and suspensions; by priority, the highest first."""
-        self._cursor.execute(_WAITING_ACCOUNTS, {"route": self._route.pk, "class": message_class})
-        found = [
-            _Waiting(account_id, path, priority, weight)
-            for account_id, path, priority, weight, begin, end, zone, now in self._cursor.fetchall()
-            if message_class == MessageClass.PASSCODE or is_open(begin, end, zone, now)
-        ]
-        return sorted(found, key=lambda one: (-one.priority, one.account_id))
+    def _find_waiting(self) -> dict[int, list[_Waiting]]:
+        """Accounts whose messages may go now, as to dispatch hours and suspensions, the highest priority first.
+
+        By class, the most urgent first; a class of which nobody waits is not in it.
+        """
+        waiting = defaultdict[int, list[_Waiting]](list)
+        self._cursor.execute(_WAITING_ACCOUNTS, {"route": self._route.pk, "classes": MessageClass.values})
+        for message_class, account_id, path, priority, weight, begin, end, zone, now in self._cursor.fetchall():
+            if message_class == MessageClass.PASSCODE or is_open(begin, end, zone, now):
+                waiting[message_class].append(_Waiting(account_id, path, priority, weight))
+        for found in waiting.values():
+            found.sort(key=lambda one: (-one.priority, one.account_id))
+        return dict(sorted(waiting.items()))
 
     def _release_class(self, message_class: int, accounts: list[_Waiting], room: int, credits: dict[int, float]) -> int:
         """Take up to ``room`` messages; accounts of a lower priority get what those of a higher one leave."""

@@ -22,7 +22,8 @@ SETTINGS = {
 }
 _USUAL = dict.fromkeys((*SETTINGS, "enable_nestloop"), "on") | {"plan_cache_mode": "auto"}
 
-_PIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
+PINS = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in SETTINGS.items())
+_PIN = f"SELECT {PINS}"
 _UNPIN = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _USUAL.items())
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from django.db import connection, transaction
 from django.utils import timezone
 
+from billing.prepared import fetch_prepared
 from contacts.models import OptOut
 from messaging.models import Message
 from messaging.services.plans import pin_plans
@@ -13,6 +14,7 @@ from messaging.wakeups import SETTLE, wake
 
 AT_ONCE = 500  # opt-outs in one transaction
 
+_ANY = "SELECT EXISTS (SELECT FROM contacts_optout WHERE stopped_at IS NULL)"
 # What was accepted after an opt-out was allowed to be: the one message that confirms it.
 # Messages are found by an array of their ids, and the empty string keeps the queues' indexes out of it: in a join, the
 # planner compares all with all (messaging/services/plans.py).
@@ -40,7 +42,7 @@ def block_opted_out() -> int:
     is doing this, so that nothing is released past it. Without a new opt-out this is one look at an empty index.
     """
     count = 0
-    while OptOut.objects.filter(stopped_at=None).exists():
+    while fetch_prepared(_ANY, ()) == [(True,)]:
         count += _block_some()
     return count
 

@@ -87,8 +87,8 @@ def test_a_plan_that_was_made_for_an_empty_queue_serves_a_full_one(db, query: st
 
 def test_dispatching(full_queue: Route, client_member: Member):
     values = {
-        "route": full_queue.pk, "class": 2, "accounts": [client_member.account.pk], "each": [50], "retries": [False],
-        "late": "",
+        "route": full_queue.pk, "class": 2, "classes": [0, 1, 2], "accounts": [client_member.account.pk], "each": [50],
+        "retries": [False], "late": "",
     }  # fmt: skip
     for query in (dispatching._WAITING_ACCOUNTS, dispatching._RELEASE):
         plan = explain(query, values)
