@@ -102,10 +102,10 @@ class Bench:
 
         account, done = self.scene.sender.account, 0
         while time.monotonic() < until:
-            ledger.hold(ledger.HoldOrder(
+            ledger.hold_all([ledger.HoldOrder(
                 batch_id=_batch_id(), account=account, payer=account, amount=Decimal("0.07"), reference="BENCH",
                 quantity=1, actor=None,
-            ))  # fmt: skip
+            )])  # fmt: skip
             done += 1
         return done
 

@@ -268,9 +268,11 @@ class LedgerTransaction(models.Model):
     reference = models.CharField(max_length=40, blank=True, help_text="Public code of the top-up or batch.")
     description = models.CharField(max_length=200, blank=True)
     quantity = models.PositiveIntegerField(null=True, blank=True, help_text="Messages that it covers.")
+    # Looked up when it is committed, without locking the account's row (migration 0021); accounts are never deleted.
     about = models.ForeignKey(
-        Account, models.PROTECT, related_name="+", db_index=False, help_text="Whose activity it is."
-    )
+        Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False,
+        help_text="Whose activity it is.",
+    )  # fmt: skip
     actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=TransactionNow())
 
@@ -295,7 +297,8 @@ class LedgerTransaction(models.Model):
 class LedgerEntry(models.Model):
     """One side of a movement; ``balance_after`` is set by the trigger under the ledger account's row lock."""
 
-    # The entries' triggers prove that both exist, and neither is ever deleted: constraints would do it once more.
+    # The entries' trigger proves that both exist, and neither is ever deleted: constraints would do it once more. It
+    # refuses an entry of nothing as well.
     transaction = models.ForeignKey(LedgerTransaction, models.PROTECT, related_name="entries", db_constraint=False)
     ledger_account = models.ForeignKey(
         LedgerAccount, models.PROTECT, related_name="entries", db_index=False, db_constraint=False
@@ -306,7 +309,6 @@ class LedgerEntry(models.Model):
     class Meta:
         verbose_name_plural = "ledger entries"
         indexes = [models.Index(fields=["ledger_account", "id"], name="entry_of_an_account")]
-        constraints = [models.CheckConstraint(condition=~models.Q(amount=0), name="entry_not_zero")]
 
     def __str__(self) -> str:
         return f"{self.amount}"
@@ -320,7 +322,7 @@ class Hold(models.Model):
 
     batch_id = models.UUIDField()
     # Holds are looked for by their batch only: an index more is an entry more for each. What they refer to is checked
-    # by a trigger for all holds of a statement at once (migration 0019), and is never deleted.
+    # by a trigger (migration 0021), and is never deleted.
     account = models.ForeignKey(
         Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False, help_text="Who sends."
     )
@@ -342,6 +344,7 @@ class Hold(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["batch_id", "payer"], name="one_hold_a_batch_and_wallet"),
+            # In fewer words in the database (migration 0021), as those of ledger accounts.
             models.CheckConstraint(
                 condition=models.Q(captured__gte=0)
                 & models.Q(released__gte=0)

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Self
 
 import psycopg
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
 
@@ -20,13 +20,14 @@ class PreparedCursor(psycopg.Cursor[tuple[Any, ...]]):
     """
 
     def __init__(self) -> None:
-        connection.ensure_connection()
-        super().__init__(connection.connection)
+        self._django = connections[DEFAULT_DB_ALIAS]  # looked up once: Django's ``connection`` does so at each use
+        self._django.ensure_connection()
+        super().__init__(self._django.connection)
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         """As psycopg's."""
-        connection.validate_no_broken_transaction()
-        with connection.wrap_database_errors:
+        self._django.validate_no_broken_transaction()
+        with self._django.wrap_database_errors:
             return super().execute(query, params, **options)
 
 
@@ -48,4 +49,4 @@ def one_statement() -> AbstractContextManager[None]:
     Outside it is nothing: a statement by itself is a transaction, and its locks end with it instead of a round trip
     later.
     """
-    return transaction.atomic() if connection.in_atomic_block else nullcontext()
+    return transaction.atomic() if connections[DEFAULT_DB_ALIAS].in_atomic_block else nullcontext()

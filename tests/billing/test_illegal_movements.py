@@ -193,6 +193,9 @@ ILLEGAL: dict[str, tuple[str, ...]] = {
     "an account that changes its currency": ("UPDATE accounts_account SET currency = 'USD' WHERE id = {owner}",),
     "an account that moves in the tree": ("UPDATE accounts_account SET parent_id = 1 WHERE id = {owner}",),
     "an account with money deleted": ("DELETE FROM accounts_account WHERE id = {owner}",),
+    "a movement about nobody": (
+        header().replace("{owner}", "{nobody}"), entries(("wallet", "5"), ("manual", "-5")),
+    ),
     "a top-up paid without a movement": (
         "INSERT INTO billing_topup (code, account_id, amount, currency, state, session_id, checkout_url,"
         " payment_intent, card, error, created_at, expires_at)"
@@ -284,9 +287,10 @@ def test_the_database_alone_keeps_credit_lots(client_member: Member, statement: 
 
 
 def owner_statements() -> list[str]:
-    tables = ["ledgerentry", "ledgertransaction", "quote", "hold", "ledgeraccount", "creditlot"]
-    gone = [sql.format(f"billing_{name}") for name in tables for sql in ("DELETE FROM {}", "TRUNCATE {} CASCADE")]
-    return [*gone, "UPDATE billing_ledgeraccount SET id = -id"]
+    names = ["ledgerentry", "ledgertransaction", "quote", "hold", "ledgeraccount", "creditlot"]
+    tables = ["accounts_account", *(f"billing_{name}" for name in names)]
+    gone = [sql.format(table) for table in tables for sql in ("DELETE FROM {}", "TRUNCATE {} CASCADE")]
+    return [*gone, "UPDATE billing_ledgeraccount SET id = -id", "UPDATE accounts_account SET id = -id"]
 
 
 @pytest.mark.parametrize("statement", owner_statements())
