@@ -29,7 +29,7 @@ from messaging.periods import uuid_floor
 
 State = Message.State
 
-LOOK = 20_000  # messages looked at in one request
+LOOK = 12_000  # messages looked at in one request: some 80 ms
 FEW = 5_000  # so many may be sorted
 QUARTER = timedelta(minutes=15)
 # After this long no message of a batch is written any more.
@@ -108,16 +108,16 @@ _RARE_ARM = """(
         SELECT id FROM messaging_message
         WHERE account_id = tenant.key AND state = '{state}' AND id >= %(low)s AND id < %(high)s
         ORDER BY id {order} LIMIT %(limit)s)"""
-# By the index report_open; what is not rolled up yet may have opened any quarter.
+# By the index report_open; what is not rolled up yet may have opened or ended any quarter, as it adds up.
 _OPEN = """
     SELECT quarter, account_id, sum(messages) FROM (
-        SELECT quarter, account_id, messages FROM messaging_reportquarter
+        SELECT quarter, account_id, messages, delivered + failed + cancelled AS ended FROM messaging_reportquarter
         WHERE account_id = ANY(%(accounts)s) AND messages > delivered + failed + cancelled
           AND quarter > %(begin)s AND quarter < %(end)s
         UNION ALL
-        SELECT quarter, account_id, messages FROM messaging_reportchange
-        WHERE account_id = ANY(%(accounts)s) AND quarter > %(begin)s AND quarter < %(end)s) AS open
-    GROUP BY 1, 2 ORDER BY 1 {order} LIMIT %(limit)s
+        SELECT quarter, account_id, messages, delivered + failed + cancelled FROM messaging_reportchange
+        WHERE account_id = ANY(%(accounts)s) AND quarter > %(begin)s AND quarter < %(end)s) AS counted
+    GROUP BY 1, 2 HAVING sum(messages) > sum(ended) ORDER BY 1 {order} LIMIT %(limit)s
 """
 # Not bounded by the batch's id, here and below: the planner would read all newer ids of everybody beside the batch's.
 _COUNT = """

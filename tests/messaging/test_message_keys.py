@@ -144,6 +144,19 @@ def test_no_request_reads_a_whole_history(scene: list[Batch], client_member: Mem
         assert re.search(rf"Index Only Scan (?:Backward )?using {index}", plan), plan
 
 
+def test_what_has_ended_since_the_last_roll_up_is_not_looked_at(scene: list[Batch], client_member: Member) -> None:
+    """Rolled up or not: where nothing is open any more, no message is read to find that out."""
+    roll_up()
+    Message.objects.update(state="delivered")
+    for rolls_up in (False, True):
+        assert count_anew() or rolls_up
+        if rolls_up:
+            roll_up()
+        with CaptureQueriesContext(connection) as queries:
+            assert find_message_keys(Wanted([client_member.account.pk], states=("sent",)), Cursor()).rows == []
+        assert not [one["sql"] for one in queries if "FROM messaging_message" in one["sql"]]
+
+
 def test_a_new_batch_is_not_compared_with_all_keys(scene: list[Batch], client_member: Member) -> None:
     """Its messages in one state, all of which are older than those in another: each key is looked up once."""
     batch = accept(client_member, [f"+614123456{number:02}" for number in range(40)])
