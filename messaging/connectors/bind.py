@@ -224,11 +224,12 @@ class Bind:
                 await self._wait_for_work()
 
     async def _claim(self, room: int) -> int:
-        messages = await statements.claim(self._claims, self.config.route_id, room, self._token)
+        messages, taken = await statements.claim(self._claims, self.config.route_id, room, self._token)
         if messages:
             self.hand.take_on(messages)
+        if taken:
             self._on_claimed(self.config.route_id)
-        return len(messages)
+        return taken
 
     async def _wait_for_work(self) -> None:
         try:

@@ -43,6 +43,7 @@ class Hand:
         self._flights: dict[str, AnyFlight] = {}
         self._backlog = Backlog()
         self._waiting = asyncio.Event()  # something is in the backlog
+        self._lacks_room = True  # so that whoever claims waits for messages to be recorded, and not for others
         self._records: list[Record] = []
         self.tally: Counter[str] = Counter()  # states that were recorded since it was last looked at
         self._answered = asyncio.Event()  # something is to be recorded
@@ -64,7 +65,9 @@ class Hand:
         window = self.config.line.window
         ahead = max(1, int(self.pacer.rate * HORIZON)) if self.pacer.rate else 0
         room = min(window - len(self._flights), ahead - len(self._backlog))
-        return room if room > 0 and (room * 4 >= min(window, ahead) or not self._flights) else 0
+        room = room if room > 0 and (room * 4 >= min(window, ahead) or not self._flights) else 0
+        self._lacks_room = not room
+        return room
 
     def take_on(self, messages: list[ClaimedMessage]) -> None:
         """Have claimed messages submitted, the most urgent first."""
@@ -172,7 +175,9 @@ class Hand:
         self.tally.update(one.state for one in records)
         for one in records:
             self._flights.pop(one.id, None)
-        self.wake.set()
+        # After a look at an empty stock another one is for nothing, unless these go back to it.
+        if self._lacks_room or any(one.state == Message.State.RELEASED for one in records):
+            self.wake.set()
         if any(one.state in Message.FINAL for one in records):  # what was sent is settled by its receipt
             self._on_ended()
         if any(one.delay is not None for one in records):

@@ -166,10 +166,13 @@ async def unlock_bind(database: Database, route_id: int, bind: int) -> None:
     await database.fetch(_UNLOCK, [LOCK_SPACE, _lock_key(route_id, bind)])
 
 
-async def claim(database: Database, route_id: int, limit: int, token: str) -> list[ClaimedMessage]:
-    """Mark up to ``limit`` released messages ``sending`` for ``token``; committed on return, most urgent first."""
+async def claim(database: Database, route_id: int, limit: int, token: str) -> tuple[list[ClaimedMessage], int]:
+    """Mark up to ``limit`` released messages ``sending`` for ``token``; committed on return, most urgent first.
+
+    Also returns how many were taken from the stock, those that expired instead counted in.
+    """
     rows = await database.fetch(_CLAIM, {"route": route_id, "limit": limit, "token": token, "late": LATE})
-    return sorted(ClaimedMessage(*row[:-1]) for row in rows if not row[-1])
+    return sorted(ClaimedMessage(*row[:-1]) for row in rows if not row[-1]), len(rows)
 
 
 async def mark_dead_claims(database: Database, route_id: int, prefix: str, token: str) -> None:
