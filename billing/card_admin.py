@@ -19,7 +19,7 @@ from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInli
 from billing.exceptions import BillingError
 from billing.models import AutoRecharge, Dispute, PaymentEvent, Refund, SavedCard, TopUp
 from billing.services.refunds import request_refund
-from billing.wording import money_text
+from billing.wording import money_cell
 
 TOPUP_LABELS = {
     "Paid": "success", "Waiting for payment": "info", "Failed": "danger", "Needs attention": "danger",
@@ -32,7 +32,7 @@ class _InMoney:
 
     @display(description="amount", ordering="amount")
     def shown_amount(self, row: TopUp | Refund | Dispute) -> str:
-        return money_text(row.amount, row.currency)
+        return money_cell(row.amount, row.currency)
 
 
 def _breakable(gateway_id: str) -> str:
@@ -123,7 +123,7 @@ class TopUpAdmin(_InMoney, ReadOnlyAdmin):
 
     @display(description="refunded")
     def shown_refunded(self, topup: TopUp) -> str:
-        return money_text(topup.refunded, topup.currency)
+        return money_cell(topup.refunded, topup.currency)
 
     @display(description="session id")
     def shown_session(self, topup: TopUp) -> str:

@@ -18,7 +18,7 @@ from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInli
 from billing.exceptions import BillingError
 from billing.models import Hold, LedgerAccount, LedgerCheck, LedgerEntry, LedgerTransaction, Quote
 from billing.services.manual_payments import book_payment
-from billing.wording import money_text
+from billing.wording import money_cell, money_text
 
 KIND_LABELS = {
     "Top-up": "success", "Manual payment or correction": "success", "Messages accepted": "info",
@@ -31,11 +31,11 @@ class _EntryInMoney:
 
     @display(description="amount", ordering="amount")
     def shown_amount(self, entry: LedgerEntry) -> str:
-        return money_text(entry.amount, entry.ledger_account.currency)
+        return money_cell(entry.amount, entry.ledger_account.currency)
 
     @display(description="balance after")
     def shown_balance(self, entry: LedgerEntry) -> str:
-        return money_text(entry.balance_after, entry.ledger_account.currency)
+        return money_cell(entry.balance_after, entry.ledger_account.currency)
 
 
 class EntryInline(_EntryInMoney, ReadOnlyInline):
@@ -104,15 +104,15 @@ class HoldAdmin(ReadOnlyAdmin):
 
     @display(description="amount", ordering="amount")
     def shown_amount(self, hold: Hold) -> str:
-        return money_text(hold.amount, hold.currency)
+        return money_cell(hold.amount, hold.currency)
 
     @display(description="captured")
     def shown_captured(self, hold: Hold) -> str:
-        return money_text(hold.captured, hold.currency)
+        return money_cell(hold.captured, hold.currency)
 
     @display(description="released")
     def shown_released(self, hold: Hold) -> str:
-        return money_text(hold.released, hold.currency)
+        return money_cell(hold.released, hold.currency)
 
 
 @admin.register(LedgerCheck)
@@ -190,11 +190,11 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
 
     @display(description="balance", ordering="balance")
     def shown_balance(self, wallet: LedgerAccount) -> str:
-        return money_text(wallet.balance, wallet.currency)
+        return money_cell(wallet.balance, wallet.currency)
 
     @display(description="credit limit")
     def shown_limit(self, wallet: LedgerAccount) -> str:
-        return money_text(wallet.credit_limit, wallet.currency)
+        return money_cell(wallet.credit_limit, wallet.currency)
 
     def has_book_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("billing.add_ledgertransaction")

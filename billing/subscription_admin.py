@@ -11,7 +11,7 @@ from accounts.models import Account
 from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline
 from billing.models import Subscription
 from billing.subscription_models import ServiceCharge
-from billing.wording import money_text
+from billing.wording import money_cell, money_text
 
 STATE_LABELS = {"Active": "success", "Payment due": "warning", "Suspended": "danger", "Ended": "info"}
 
@@ -29,7 +29,7 @@ class ChargeInline(ReadOnlyInline):
 
     @display(description="amount")
     def shown_amount(self, charge: ServiceCharge) -> str:
-        return money_text(charge.amount, charge.currency)
+        return money_cell(charge.amount, charge.currency)
 
     @display(description="of it earned")
     def earned_by(self, charge: ServiceCharge) -> str:

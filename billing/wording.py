@@ -22,6 +22,11 @@ def money_text(amount: Decimal, currency: str) -> str:
     return f"{currency} {whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
+def money_cell(amount: Decimal, currency: str) -> str:
+    """As money_text, for a column of a table: one that is narrow does not part an amount from its currency."""
+    return money_text(amount, currency).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def local_text(moment: datetime, account: Account) -> str:
     """A point in time in the account's zone, with the zone named: "22 Nov 2026, 14:05 (Australia/Sydney)"."""
     local = moment.astimezone(zoneinfo.ZoneInfo(account.time_zone))

@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 
 from accounts.models import Account
 from accounts.staff_screens import ReadOnlyAdmin, show_moment
-from billing.wording import money_text
+from billing.wording import money_cell
 from messaging.models import UnknownMessage
 from messaging.services import unknown
 
@@ -78,7 +78,7 @@ class UnknownMessageAdmin(ReadOnlyAdmin):
 
     @display(description="held", ordering="price")
     def held(self, message: UnknownMessage) -> str:
-        return money_text(message.price, message.quote.currency)
+        return money_cell(message.price, message.quote.currency)
 
     @display(description="why")
     def why(self, message: UnknownMessage) -> str:
