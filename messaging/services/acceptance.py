@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
@@ -114,7 +114,7 @@ class _Order:
     door: str
     message_class: int
     idempotency_key: str
-    schedule: Schedule = field(default_factory=make_schedule)
+    schedule: Schedule
     prepared: Batch | None = None
 
 
@@ -178,6 +178,7 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
     orders: dict[int, _Order] = {}
     planners = {account_id: Planner(account, conditions_of(account)) for account_id, account in accounts.items()}
     _look_up_opt_outs(planners, singles)
+    schedule = make_schedule()
     for account_id, group in groupby(numbered, key=lambda item: item[1].account.pk):
         mine, planner = list(group), planners[account_id]
         seen: set[str] = set()
@@ -186,7 +187,11 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
             if (account_id, key) in earlier:
                 answers[n] = earlier[account_id, key]
             elif key not in seen:
-                _plan_single(planner, n, single, orders, answers)
+                planned = _plan_single(planner, single, schedule)
+                if isinstance(planned, SendingError):
+                    answers[n] = planned
+                else:
+                    orders[n] = planned
                 seen |= {key} - {""}
     covered = _covered(orders, answers)
     if covered:
@@ -227,9 +232,7 @@ def _look_up_opt_outs(planners: dict[int, Planner], singles: Sequence[Single]) -
         planners[account_id].note_opted_out(found, opted_out)
 
 
-def _plan_single(
-    planner: Planner, n: int, single: Single, orders: dict[int, _Order], answers: dict[int, Batch | SendingError]
-) -> None:
+def _plan_single(planner: Planner, single: Single, schedule: Schedule) -> "_Order | SendingError":
     try:
         plan = planner.plan(
             sender=single.sender, text=single.text, recipients=[single.recipient],
@@ -237,9 +240,8 @@ def _plan_single(
         )  # fmt: skip
         _check_plan(plan, None)
     except SendingError as error:
-        answers[n] = error
-    else:
-        orders[n] = _Order(plan, single.actor, single.door, single.message_class, single.idempotency_key)
+        return error
+    return _Order(plan, single.actor, single.door, single.message_class, single.idempotency_key, schedule)
 
 
 def _accept_alone(single: Single) -> Batch | SendingError:

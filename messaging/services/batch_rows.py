@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models.base import ModelState
 
 from accounts.codes import new_code
 from billing.models import Quote
@@ -40,11 +41,17 @@ _RELATIONS = ("account", "payer", "created_by")
 
 
 def make_row(**values: Any) -> Batch:
-    """A new batch, not written yet: as ``Batch(**values)``, faster. Its relations have to be given."""
+    """A new batch, not written yet: as ``Batch(**values)``, faster. Every field without a default here has to be given.
+
+    It is what Django makes of a row that it reads, made as unpickling makes it.
+    """
     row = {"id": None, "code": new_code(), "refusal": "", "cancelled_at": None} | values
     row |= {f"{name}_id": row[name] and row[name].pk for name in _RELATIONS}
-    batch = Batch.from_db(connection.alias, _NAMES, [row[name] for name in _NAMES])
-    batch._state.fields_cache.update({name: row[name] for name in _RELATIONS})
+    batch = Batch.__new__(Batch)
+    batch.__dict__ |= {name: row[name] for name in _NAMES}
+    batch._state = ModelState()
+    batch._state.db, batch._state.adding = connection.alias, False
+    batch._state.fields_cache = {name: row[name] for name in _RELATIONS}
     return batch
 
 
@@ -113,10 +120,10 @@ def _lines_of(
     """A batch's messages in COPY's text format (PostgreSQL's documentation of COPY, File Formats)."""
     sender = batch.account_id
     state = Message.State.SCHEDULED if batch.send_at else Message.State.QUEUED
-    before = "\t".join(map(_field, (
-        batch.pk, sender, batch.payer_id, batch.send_at, batch.valid_until, batch.message_class,
-        priorities.get(sender, 0), state.value, batch.sender,
-    )))  # fmt: skip
+    before = (
+        f"{batch.pk}\t{sender}\t{batch.payer_id}\t{batch.send_at or _NULL}\t{batch.valid_until or _NULL}"
+        f"\t{batch.message_class}\t{priorities.get(sender, 0)}\t{state.value}\t{_field(batch.sender)}"
+    )
     priced: dict[tuple[str, int], tuple[int, str]] = {}
     for recipient in plan.recipients:
         prefix, parts = recipient.price.prefix, recipient.parts
@@ -134,7 +141,7 @@ def _lines_of(
 def _price_of(quote: Quote, parts: int) -> tuple[int, str]:
     """A message's quote; its price and what a paying parent bills for it, as two fields."""
     display = None if quote.display_price is None else quote.display_price * parts
-    return quote.pk, f"{quote.unit_price * parts}\t{_field(display)}"
+    return quote.pk, f"{quote.unit_price * parts}\t{_NULL if display is None else display}"
 
 
 def _field(value: Any) -> str:

@@ -3,13 +3,18 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
+from billing.prepared import fetch_prepared
 from messaging.models import ConnectorStatus
 
 State = ConnectorStatus.State
 SILENT_AFTER = timedelta(seconds=15)  # a bind's process tells its state every second
+# Asked each second for every account that programs send for.
+_DOWN = """
+    SELECT route_id FROM messaging_connectorstatus GROUP BY route_id HAVING max(bound_at) < %(silent)s::timestamptz
+"""
 
 
 def up_routes() -> set[int]:
@@ -30,6 +35,5 @@ def slowed_routes() -> set[int]:
 
 def down_routes() -> set[int]:
     """Routes of which no bind has been bound for FAILOVER_SECONDS, though a connector process tried."""
-    last = ConnectorStatus.objects.order_by().values_list("route_id").annotate(last=Max("bound_at"))
     silent = timezone.now() - timedelta(seconds=settings.FAILOVER_SECONDS)
-    return {route_id for route_id, bound_at in last if bound_at < silent}
+    return {route_id for (route_id,) in fetch_prepared(_DOWN, {"silent": silent})}

@@ -33,7 +33,8 @@ def check_text(text: str, *, merges: bool = False) -> str:
 
 def storable(text: str) -> str:
     """Without what the database cannot store: NUL, and halves of surrogate pairs (JSON can carry them)."""
-    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = text.replace("\0", "")
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 @dataclass(frozen=True, slots=True)

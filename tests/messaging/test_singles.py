@@ -41,6 +41,18 @@ def kinds(answers: list[Batch | SendingError]) -> list[str]:
     return [type(answer).__name__ for answer in answers]
 
 
+def test_what_is_answered_is_the_batch_as_it_is_read(client_member: Member, django_assert_num_queries) -> None:
+    [answer] = accept_singles([single(client_member)])
+    assert isinstance(answer, Batch)
+    read = Batch.objects.select_related("account", "payer", "created_by").get(pk=answer.pk)
+    fields = [field.name for field in Batch._meta.concrete_fields]
+    with django_assert_num_queries(0):
+        assert {name: getattr(answer, name) for name in fields} == {name: getattr(read, name) for name in fields}
+    answer.refusal = "none"
+    answer.save(update_fields=["refusal"])
+    assert Batch.objects.get().refusal == "none"
+
+
 def test_each_message_is_a_batch_with_a_hold_of_its_own_and_a_payers_are_one_movement(
     committed_db: object, client_member: Member, billed_member: Member, reseller: Member
 ) -> None:
