@@ -14,7 +14,7 @@ from messaging.connectors.bind import Bind
 from messaging.connectors.configuration import BindConfig, load_binds
 from messaging.connectors.database import Database, DatabaseAway, connect
 from messaging.connectors.shares import RENEW_SECONDS, RouteShares
-from messaging.services.dispatching import RELEASED_CHANNEL
+from messaging.services.dispatching import MORE, RELEASED_CHANNEL
 from messaging.wakeups import DISPATCH, FAILOVER, INBOUND, RECEIPTS, SETTLE, wake
 
 log = structlog.get_logger(__name__)
@@ -65,6 +65,7 @@ class ConnectorProcess:
         self._runs: dict[Bind, asyncio.Task[None]] = {}
         self._shares: dict[int, RouteShares] = {}
         self._hints = Hints()
+        self._emptied: set[int] = set()  # routes of which all that waited was released at the last visit
         self._database = Database("connectors")
         self._ending = asyncio.Event()
 
@@ -133,7 +134,7 @@ class ConnectorProcess:
     def _start(self, config: BindConfig) -> None:
         bind = Bind(
             config,
-            on_claimed=lambda route_id: self._hints.give(DISPATCH, route_id),
+            on_claimed=self._ask_for_visit,
             on_ended=lambda: self._hints.give(SETTLE),
             on_refused=lambda: self._hints.give(FAILOVER),
             on_receipts=lambda: self._hints.give(RECEIPTS),
@@ -153,6 +154,7 @@ class ConnectorProcess:
     async def _listen(self) -> None:
         """Pass notifications of released messages on to the route's binds."""
         while True:
+            self._emptied.clear()  # what is told meanwhile is not heard
             try:
                 connection = await connect("connectors listen")
             except DatabaseAway:
@@ -165,7 +167,17 @@ class ConnectorProcess:
                         self._wake(notice.payload)
             await asyncio.sleep(0.2)
 
-    def _wake(self, route_id: str) -> None:
+    def _ask_for_visit(self, route_id: int) -> None:
+        """The stock has room again. Where nothing waited for that, whoever accepts messages asks by itself."""
+        if route_id not in self._emptied:
+            self._hints.give(DISPATCH, route_id)
+
+    def _wake(self, notice: str) -> None:
+        route_id = notice.removesuffix(MORE)
+        if route_id == notice:
+            self._emptied.add(int(route_id))
+        else:
+            self._emptied.discard(int(route_id))
         for bind in self._binds.values():
             if str(bind.config.route_id) == route_id:
                 bind.hand.wake.set()

@@ -25,7 +25,10 @@ from messaging.services.stopping import block_opted_out
 from messaging.services.turns import apportion
 
 STOCK_SECONDS = 0.3  # of the route's throughput; the house plan allows 2
-RELEASED_CHANNEL = "messaging_released"  # NOTIFY to connectors; the payload is the route's id
+# NOTIFY to connectors; the payload is the route's id, with MORE behind it when messages wait that the stock had no room
+# for, or that a limit may soon let go: then whoever claims asks for another visit.
+RELEASED_CHANNEL = "messaging_released"
+MORE = "+"
 # How far into the queue of an account that has used up its day is looked for messages to be tried again: these were
 # counted when they were released first, and stand before the others.
 RETRIES = 20
@@ -178,8 +181,9 @@ class _Visit:
             wants_more = wants_more or taken >= room
         self._allowances.save()
         turns.save(waiting)
-        if self._released:
-            self._cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, str(self._route.pk)])
+        if self._released or wants_more:
+            more = MORE if wants_more or self._allowances.are_limited else ""
+            self._cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, f"{self._route.pk}{more}"])
         return Dispatched(self._released, wants_more)
 
     def _find_waiting(self) -> dict[int, list[_Waiting]]:

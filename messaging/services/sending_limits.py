@@ -105,6 +105,11 @@ class Allowances:
         for account, released in self._cursor.fetchall():
             self._limits[account].left_today = max(0, daily[account][0] - released)
 
+    @property
+    def are_limited(self) -> bool:
+        """Whether any of the waiting accounts has a limit, of its own or of one above it."""
+        return bool(self._limits)
+
     def _of(self, path: list[int]) -> list[_Limit]:
         return [self._limits[one] for one in path if one in self._limits] if self._limits else []
 

@@ -2,13 +2,14 @@
 
 from collections import Counter
 
+import psycopg
 import pytest
 
 from accounts.services.accounts import reactivate_account, suspend_account
-from messaging.models import Message, MessageClass, Route
+from messaging.models import Message, MessageClass, Route, SendingTerms
 from messaging.services import dispatching
 from messaging.services.cancelling import cancel_batch
-from messaging.services.dispatching import dispatch_all, dispatch_route
+from messaging.services.dispatching import MORE, RELEASED_CHANNEL, dispatch_all, dispatch_route
 from tests.cast import Member, fund, make_client, make_reseller
 from tests.messaging.test_acceptance import accept, numbers
 
@@ -41,6 +42,27 @@ def test_a_stock_of_half_a_second_is_released_and_not_more(client_member: Member
     Message.objects.filter(state="released").update(state="sent")
     assert dispatch_all() == 10
     assert [m.recipient for m in released()] == numbers(10, first=10)
+
+
+def test_connectors_are_told_whether_to_ask_again_when_they_have_claimed(committed_db, client_member: Member):
+    route = set_stock(10)
+    with psycopg.connect(committed_db.url, autocommit=True) as listener:
+        listener.execute(f"LISTEN {RELEASED_CHANNEL}")
+
+        def told(accepted: int) -> list[str]:
+            if accepted:
+                accept(client_member, numbers(accepted))
+            dispatch_route(route.pk)
+            return [notice.payload for notice in listener.notifies(timeout=0.1)]
+
+        assert told(15) == [f"{route.pk}{MORE}"]
+        assert told(0) == [f"{route.pk}{MORE}"], "the stock is full, and nobody may have heard the first"
+        Message.objects.filter(state="released").update(state="sent")
+        assert told(0) == [str(route.pk)]
+        Message.objects.filter(state="released").update(state="sent")
+        assert told(0) == []
+        SendingTerms.objects.create(account=client_member.account, throughput=3)
+        assert told(2) == [f"{route.pk}{MORE}"], "what a limit holds back waits for no new message"
 
 
 def test_accounts_take_turns_however_much_one_of_them_has(client_member: Member, reseller: Member):
