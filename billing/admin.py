@@ -15,10 +15,8 @@ from billing import card_admin as card_admin  # their screens register when this
 from billing import invoice_admin as invoice_admin
 from billing import ledger_admin as ledger_admin
 from billing import subscription_admin as subscription_admin
-from billing.models import BillingTerms, Rate, RateCard, RateOverride
-from billing.service_admin import ServiceAdmin
-from billing.services.terms import EDITABLE, create_terms, update_terms
-from billing.services.trials import grant_trial_credit
+from billing import terms_admin as terms_admin
+from billing.models import Rate, RateCard, RateOverride
 
 # --- Prices --------------------------------------------------------------------------------------------------------
 
@@ -72,39 +70,3 @@ class RateOverrideAdmin(ModelAdmin):
         if db_field.name == "account":  # prices of everybody else follow from their parents'
             kwargs["queryset"] = Account.objects.filter(parent__isnull=False, parent__parent=None).order_by("name")
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-
-@admin.register(BillingTerms)
-class BillingTermsAdmin(ServiceAdmin):
-    """Who pays and how; saved through the services, which note old and new values."""
-
-    list_display = ("account", "method", "sms_margin", "display_margin", "rate_card", "trial_ends_on")
-    list_filter = ("method",)
-    list_select_related = ("account", "rate_card")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("account", "trial_closed_at") if obj else ()
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "account":
-            without = Account.objects.filter(parent__isnull=False, billing_terms=None)
-            kwargs["queryset"] = without.order_by("name")
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "trial_credit":
-            field.required = False
-        return field
-
-    def save_model(self, request: HttpRequest, obj: BillingTerms, form: Any, change: bool) -> None:
-        values = {key: value for key, value in form.cleaned_data.items() if key in EDITABLE}
-        actor: Any = request.user
-        if change:
-            update_terms(terms=BillingTerms.objects.get(pk=obj.pk), actor=actor, **values)
-        else:
-            create_terms(account=obj.account, actor=actor, **values)
-            obj._state.adding = False
-        total = form.cleaned_data.get("trial_credit")
-        if total is not None:  # empty = what was given stays
-            grant_trial_credit(account=obj.account, total=total, actor=actor)

@@ -22,7 +22,7 @@ class InvoiceTermsForm(forms.ModelForm):
         model = InvoiceTerms
         fields = ("account", "credit_limit", "overdraw_amount", "overdraw_until", "postpaid_amount")
         labels = {
-            "credit_limit": "Credit", "overdraw_amount": "Allow overdraw", "overdraw_until": "Overdraw until",
+            "credit_limit": "Allow credit", "overdraw_amount": "Allow overdraw", "overdraw_until": "Overdraw until",
             "postpaid_amount": "Monthly Postpaid Topup",
         }  # fmt: skip
         help_texts = {

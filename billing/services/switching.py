@@ -136,6 +136,8 @@ def switch_sentences(switch: Switch, *, sees_money: bool = True) -> list[str]:
         said.append("Messages on their way stay charged to you at the price that they were accepted at.")
     else:
         said.append(_of_the_wallet(switch))
+    if switch.old == Method.INVOICE and switch.balance.credit_limit:
+        said.append(f"Its credit of {money_text(switch.balance.credit_limit, currency)} ends.")
     said.append(_from_then_on(switch))
     if switch.services and switch.parent_pays_now != switch.parent_pays_then:
         said.append(_of_services(switch))

@@ -241,7 +241,8 @@ def test_staff_give_a_direct_client_trial_credit(platform: Any, staff: Client) -
         "trial_ends_on": "2026-12-24", "trial_credit": "7.50",
     }  # fmt: skip
     change = reverse("admin:billing_billingterms_change", args=[direct.account.pk])
-    assert staff.post(change, data).status_code == 302
+    shown = staff.post(change, data).context["adminform"].form["shown"].value()  # from invoice to card
+    assert staff.post(change, data | {"confirm": "on", "shown": shown}).status_code == 302
     assert balance_of(direct.account).available == D("7.50")
 
 

@@ -1,0 +1,110 @@
+"""Staff's screen of an account's terms: another method, and a margin below zero, are saved as they were shown."""
+
+from decimal import Decimal
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from billing.models import BillingTerms
+from billing.selectors import balance_of, credits_of
+from billing.services import invoices
+from tests.billing.credits import give, make_credits_client
+from tests.cast import PASSWORD, LogIn, Member
+from tests.messaging.rows import accept
+
+D = Decimal
+Method = BillingTerms.Method
+BY_CARD = {
+    "method": "card_variable", "minimum_topup": "10", "daily_topup_limit": "100", "sms_margin": "0.02",
+    "display_margin": "0",
+}  # fmt: skip
+
+
+@pytest.fixture
+def staff(db: None, log_in: LogIn) -> Client:
+    return log_in(User.objects.create_superuser("staff", "staff@test.example", PASSWORD, name="Staff"))
+
+
+def save(staff: Client, member: Member, **values: str) -> Any:
+    return staff.post(reverse("admin:billing_billingterms_change", args=[member.account.pk]), values)
+
+
+def confirm(staff: Client, member: Member, shown: Any, **values: str) -> Any:
+    token = shown.context["adminform"].form["shown"].value()
+    return save(staff, member, confirm="on", shown=token, **values)
+
+
+def errors(answer: Any) -> dict[str, list[str]]:
+    return dict(answer.context["adminform"].form.errors)
+
+
+def terms_of(member: Member) -> BillingTerms:
+    return BillingTerms.objects.get(account=member.account)
+
+
+def test_another_method_is_shown_first_and_done_as_it_was_shown(staff: Client, reseller: Member) -> None:
+    child = make_credits_client(reseller)
+    give(child, 100)
+    shown = save(staff, child, **BY_CARD)
+    assert errors(shown)["method"] == [
+        "To Reseller, whose client it is: 100 credits unused go back: AUD 5.00 is returned at the price that was paid. "
+        "From then on the client pays: it cannot send until it has added credit."
+    ]
+    assert (terms_of(child).method, credits_of(child.account).available) == (Method.SMS_CREDITS, D(100))
+    assert save(staff, child, confirm="on", **BY_CARD).status_code == 200  # a tick for something that nobody saw
+    assert terms_of(child).method == Method.SMS_CREDITS
+
+    accept(child)
+    again = confirm(staff, child, shown, **BY_CARD)
+    assert "99 credits unused go back: AUD 4.95 is returned" in errors(again)["method"][0]
+    assert not again.context["adminform"].form["confirm"].value()
+    assert terms_of(child).method == Method.SMS_CREDITS
+
+    assert confirm(staff, child, again, **BY_CARD).status_code == 302
+    assert (terms_of(child).method, credits_of(child.account).available) == (Method.CARD_VARIABLE, D(0))
+    assert balance_of(reseller.account).available == D("99.95")
+
+
+def test_money_that_would_be_stranded_is_said_at_the_field(staff: Client, client_member: Member) -> None:
+    answer = save(staff, client_member, **BY_CARD | {"method": "bill_to_parent"}, confirm="on")
+    assert "still has AUD 10.00 in its wallet" in errors(answer)["method"][0]
+    assert terms_of(client_member).method == Method.CARD_VARIABLE
+
+
+def test_credit_that_ends_with_the_method_is_named(staff: Client, reseller: Member) -> None:
+    invoices.set_invoice_terms(account=reseller.account, actor=None, credit_limit=D(50))
+    shown = save(staff, reseller, **BY_CARD | {"sms_margin": "0"})
+    assert "keeps its balance of AUD 100.00" in errors(shown)["method"][0]
+    assert "Its credit of AUD 50.00 ends." in errors(shown)["method"][0]
+    assert balance_of(reseller.account).credit_limit == D(50)
+
+
+def test_a_margin_below_zero_is_saved_only_after_its_warning(staff: Client, client_member: Member) -> None:
+    values = BY_CARD | {"sms_margin": "-0.01"}
+    shown = save(staff, client_member, **values)
+    assert errors(shown)["sms_margin"] == [
+        "Below zero: Reseller would sell below its own price and pay AUD 0.01 of each part itself."
+    ]
+    assert terms_of(client_member).sms_margin == D("0.02")
+    other = confirm(staff, client_member, shown, **values | {"sms_margin": "-0.04"})
+    assert "pay AUD 0.04 of each part" in errors(other)["sms_margin"][0]
+    assert confirm(staff, client_member, shown, **values).status_code == 302
+    assert terms_of(client_member).sms_margin == D("-0.01")
+    assert save(staff, client_member, **values, trial_credit="").status_code == 302  # it is no change any more
+
+
+def test_the_labels_are_those_of_the_forms_that_they_stand_for(staff: Client, client_member: Member) -> None:
+    change = reverse("admin:billing_billingterms_change", args=[client_member.account.pk])
+    page = unescape(staff.get(change).content.decode())
+    for label in (
+        "Payment Method", "Fixed Top Up Amount", "Minimum Top Up Limit", "Daily Top Up Limit", "SMS Margin",
+        "Trial Expiry Date", "Trial Credit",
+    ):  # fmt: skip
+        assert label in page, label
+    credit = staff.get(reverse("admin:billing_invoiceterms_add")).content.decode()
+    for label in ("Allow credit", "Allow overdraw", "Monthly Postpaid Topup"):
+        assert label in credit, label
