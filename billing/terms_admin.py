@@ -54,6 +54,7 @@ class BillingTermsForm(forms.ModelForm):
         if said and not (data.get("confirm") and data.get("shown") == wanted):
             for field, words in said.items():
                 self.add_error(field, words)
+            self.add_error("confirm", "Read what is said above, then switch this on and save again.")
             typed = cast(QueryDict, self.data).copy()
             typed.pop("confirm", None)
             typed["shown"] = wanted
