@@ -1,5 +1,6 @@
 import itertools
 import json
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -18,8 +19,10 @@ from billing.models import LedgerTransaction, PaymentEvent, Refund, TopUp
 from billing.services import ledger, refunds
 from billing.services.refunds import request_refund, send_refund, sweep_refunds
 from billing.services.topups import start_topup
+from messaging.exceptions import NotEnoughMoney
 from tests.billing.hooks import available, deliver, paid_topup, told
-from tests.cast import PASSWORD, LogIn, Member, check_now
+from tests.cast import PASSWORD, LogIn, Member, check_now, fund
+from tests.messaging.rows import accept
 from tests.stripe_double import Double
 
 D = Decimal
@@ -157,6 +160,14 @@ def test_a_refund_takes_a_spent_wallet_below_its_floor(
     assert available(client_member) == D(-45)
     with pytest.raises(InsufficientFunds), transaction.atomic():
         ledger.manual_payment(account=client_member.account, amount=D(-1), key="more", reason="more", actor=None)
+    with pytest.raises(NotEnoughMoney) as refusal:
+        accept(client_member)
+    assert refusal.value.shortfall == D("45.07")
+    fund(client_member, "45.069999", key="nearly")
+    with pytest.raises(NotEnoughMoney):
+        accept(client_member)
+    fund(client_member, "0.000001", key="covered")
+    assert (accept(client_member).price, available(client_member)) == (D("0.07"), D(0))
 
 
 def test_a_failed_refund_puts_the_money_back_once_and_late_word_of_it_changes_nothing(
@@ -209,6 +220,24 @@ def test_two_refunds_at_once_cannot_pass_the_payment(
     outcomes = run_together(4, lambda index: ask(topup, "30", staff, f"REFUND{index}"))
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NotAllowed"] * 3 + ["Refund"]
     assert (available(client_member), refunded(topup)) == (D(30), D(30))
+
+
+def test_canary_without_the_top_ups_lock_only_the_check_stops_the_others(
+    committed_db: object, double: Double, client_member: Member, run_together: RunTogether,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    topup = paid_topup(double, client_member)
+    staff = User.objects.create_superuser("staff", "staff@test.example", PASSWORD, name="Staff")
+    looked, book = threading.Barrier(2), refunds._book
+
+    def book_together(*args: Any, **kwargs: Any) -> Any:
+        looked.wait(timeout=30)
+        return book(*args, **kwargs)
+
+    monkeypatch.setattr(type(TopUp.objects.all()), "select_for_update", lambda self, **_: self.all())
+    monkeypatch.setattr(refunds, "_book", book_together)
+    outcomes = run_together(2, lambda index: ask(topup, "30", staff, f"REFUND{index}"))
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["IntegrityError", "Refund"]
 
 
 def test_the_form_refunds_once_however_often_it_is_sent(
