@@ -241,12 +241,12 @@ def lines_of(account: Account, entries: Sequence[LedgerEntry]) -> list[Line]:
     """
     others = {entry.transaction.about_id for entry in entries} - {account.pk}
     names = dict(Account.objects.filter(pk__in=others).values_list("pk", "name")) if others else {}
-    people = _people(account, {entry.transaction.actor_id for entry in entries if entry.transaction.actor_id})
+    people = names_of(account, {entry.transaction.actor_id for entry in entries if entry.transaction.actor_id})
     return [_line(entry, names, people) for entry in entries]
 
 
-def _people(account: Account, actors: set[int]) -> dict[int, str]:
-    """Who did it, by name only where the person belongs to the account or to one below it."""
+def names_of(account: Account, actors: set[int]) -> dict[int, str]:
+    """Who did it, by name only where the person belongs to the account or to one below it; users' ids to names."""
     if not actors:
         return {}
     members = Membership.objects.filter(user__in=actors, account__path__contains=[account.pk])

@@ -28,6 +28,7 @@ from billing.services.credits import (
     transfer_credits,
 )
 from billing.services.notices import set_notices
+from billing.statements import names_of
 from billing.wording import credits_text, money_text
 
 HISTORY_PAGE = 25
@@ -112,15 +113,25 @@ def client_credits(request: TenantRequest, code: str) -> HttpResponse:
         "lots": lots,
         "sends_with_them": sends_with_them,
         "history": history,
-        "movements": [(WORDS[Kind(entry.transaction.kind)], entry) for entry in history],
+        "movements": _movements(request.account, history),
     }
     return render(request, "clients/client_credits.html", context)
 
 
 def _history(client: Account, number: str) -> Page[LedgerEntry]:
     wallet = LedgerAccount.objects.filter(owner=client, kind=LedgerAccount.Kind.WALLET, currency=CREDITS)
-    entries = LedgerEntry.objects.filter(ledger_account__in=wallet).select_related("transaction__actor")
+    entries = LedgerEntry.objects.filter(ledger_account__in=wallet).select_related("transaction")
     return Paginator(entries.order_by("-pk"), HISTORY_PAGE).get_page(number)
+
+
+def _movements(viewer: Account, history: Page[LedgerEntry]) -> list[tuple[str, str, LedgerEntry]]:
+    """What, who and the entry; people above the viewer stay unnamed, as on its statement."""
+    moved = [entry.transaction for entry in history]
+    people = names_of(viewer, {movement.actor_id for movement in moved if movement.actor_id})
+    return [
+        (WORDS[Kind(entry.transaction.kind)], people.get(entry.transaction.actor_id or 0, "the portal"), entry)
+        for entry in history
+    ]
 
 
 class _Page:

@@ -168,7 +168,7 @@ class Activity:
 
 def activity_of(viewer: Account, client: Account) -> Activity:
     """The client's doings, for its parent."""
-    entries = AuditEntry.objects.filter(account=client).select_related("actor").order_by("-created_at", "-pk")
+    entries = AuditEntry.objects.filter(account=client).order_by("-created_at", "-pk")
     return Activity(
         sent_today=sent_today(viewer, [client.pk]).get(client.pk, 0),
         margin=margin_this_month(viewer, [client.pk]).get(client.pk, Decimal(0)),

@@ -187,7 +187,7 @@ def client_detail(request: TenantRequest, code: str) -> HttpResponse:
         "activity": activity,
         "holdings": holdings_of(client),
         "limits": limit_words(client),
-        "deeds": [wording.deed_of(entry) for entry in activity.entries],
+        "deeds": wording.deeds_of(request.account, activity.entries),
         "price": client_price(request.account, client, terms) if shows_money(request.account) else None,
         "may_manage": request.membership.role in MAY_MANAGE,
     }

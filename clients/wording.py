@@ -1,6 +1,7 @@
 """How a client's page says in words what is stored: its terms, and its audit trail."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.contrib.auth.password_validation import (
 from accounts.countries import country_name
 from accounts.models import Account, AuditEntry
 from billing.models import BillingTerms
+from billing.statements import names_of
 from billing.wording import credits_text, money_text
 from clients.fields import plain_amount
 from keywords.models import KeywordTerms
@@ -194,6 +196,14 @@ class Deed:
     entry: AuditEntry
     title: str
     changes: list[str]
+    who: str = "the portal"
+
+
+def deeds_of(viewer: Account, entries: Sequence[AuditEntry]) -> list[Deed]:
+    """The trail as ``viewer`` reads it: people above it stay unnamed, as on its statement."""
+    people = names_of(viewer, {entry.actor_id for entry in entries if entry.actor_id})
+    deeds = [(entry, deed_of(entry)) for entry in entries]
+    return [replace(deed, who=people.get(entry.actor_id or 0, deed.who)) for entry, deed in deeds]
 
 
 def deed_of(entry: AuditEntry) -> Deed:
