@@ -1,6 +1,6 @@
 """A plan: who would get what, who would not, and what it would cost. Made by planning.py, written by acceptance.py."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -69,23 +69,24 @@ class Plan:
     recipients: list[PlannedRecipient]
     exclusions: list[PlannedExclusion]
     destinations: list[Destination] = field(init=False)
+    total: Decimal = field(init=False)  # what accepting the batch would hold, exactly
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "destinations", self._sum_destinations())
+        destinations = self._sum_destinations()
+        object.__setattr__(self, "destinations", destinations)
+        object.__setattr__(self, "total", sum((row.total for row in destinations), Decimal(0)))
 
     def _sum_destinations(self) -> list[Destination]:
-        counts: Counter[str] = Counter()
-        parts: Counter[str] = Counter()
+        parts: defaultdict[str, list[int]] = defaultdict(list)
         prices: dict[str, UnitPrice] = {}
         for recipient in self.recipients:
             prefix = recipient.price.prefix
-            counts[prefix] += 1
-            parts[prefix] += recipient.parts
+            parts[prefix].append(recipient.parts)
             prices[prefix] = recipient.price
-        rows = [
-            Destination(prefix, one.country, counts[prefix], parts[prefix], one.price, one.price * parts[prefix])
-            for prefix, one in prices.items()
-        ]
+        rows = []
+        for prefix, one in prices.items():
+            count, price = sum(parts[prefix]), one.price
+            rows.append(Destination(prefix, one.country, len(parts[prefix]), count, price, price * count))
         return sorted(rows, key=lambda row: (-row.count, row.prefix))
 
     @property
@@ -120,11 +121,6 @@ class Plan:
     @property
     def message_count(self) -> int:
         return len(self.recipients)
-
-    @property
-    def total(self) -> Decimal:
-        """What accepting the batch would hold, exactly."""
-        return sum((row.total for row in self.destinations), Decimal(0))
 
     @property
     def subsidies(self) -> dict[int, Decimal]:

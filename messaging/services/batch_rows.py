@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -67,10 +68,13 @@ def write_rows(batches: Sequence[Batch]) -> None:
         batch.pk = found[batch.code]
 
 
+_moment = lru_cache(maxsize=64)(datetime.isoformat)  # batches that are accepted together share theirs
+
+
 def _plain(value: Any) -> str:
     """As PostgreSQL reads it back."""
     if isinstance(value, datetime):
-        return value.isoformat()
+        return _moment(value)
     if isinstance(value, Decimal | UUID):
         return str(value)
     raise TypeError(f"{value!r} is of no batch")
