@@ -56,11 +56,14 @@ class Traffic:
         self._session = psycopg.connect(postgres.url, autocommit=True, options=options)
 
     def __enter__(self) -> Self:
+        from accounts.garbage import spare_collections
+
         self.sink = SinkProcess()
         self.scene: Scene = make_scene(self.sink.port, UNLIMITED)
         self.processes = Processes(PROCESSES)
         self._wait(lambda: bool(self.ask("SELECT count(*) FROM messaging_connectorstatus WHERE state = 'bound'")), 0.2)
         self.send([(0, 2_000)])  # warms everything up
+        spare_collections()  # this process stands for a web process, which does so too (gunicorn.conf.py)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
