@@ -243,7 +243,7 @@ def test_canary_without_the_locks_only_the_unique_index_stops_the_others(
     monkeypatch.setattr(
         topups, "locked_terms", lambda account: BillingTerms.objects.select_related("account").get(pk=account.pk)
     )
-    assert race(double, client_member, run_together) != ["NoneType", "NoneType", "TopUp"]
+    assert race(double, client_member, run_together) == ["IntegrityError", "IntegrityError", "TopUp"]
 
 
 def test_the_database_allows_one_recharge_in_flight(client_member: Member) -> None:
