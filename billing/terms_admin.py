@@ -49,6 +49,10 @@ class BillingTermsForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
+        account = data.get("account") or getattr(self.instance, "account", None)
+        if account is not None and account.is_direct and data.get("method") in BillingTerms.PARENT_PAYS:
+            self.add_error("method", "The platform pays for no client; choose a card method, or Invoice.")
+            return data
         said = {field: words for field, words in (self._of_method(data), self._of_margin(data)) if words}
         wanted = " ".join(said.values())
         if said and not (data.get("confirm") and data.get("shown") == wanted):

@@ -76,6 +76,13 @@ def test_money_that_would_be_stranded_is_said_at_the_field(staff: Client, client
     assert terms_of(client_member).method == Method.CARD_VARIABLE
 
 
+@pytest.mark.parametrize("method", ["bill_to_parent", "sms_credits"])
+def test_the_platform_pays_for_none_of_its_own_clients(staff: Client, reseller: Member, method: str) -> None:
+    answer = save(staff, reseller, method=method, sms_margin="0", display_margin="0", confirm="on")
+    assert errors(answer)["method"] == ["The platform pays for no client; choose a card method, or Invoice."]
+    assert terms_of(reseller).method == Method.INVOICE
+
+
 def test_credit_that_ends_with_the_method_is_named(staff: Client, reseller: Member) -> None:
     invoices.set_invoice_terms(account=reseller.account, actor=None, credit_limit=D(50))
     shown = save(staff, reseller, **BY_CARD | {"sms_margin": "0"})
