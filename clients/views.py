@@ -119,8 +119,9 @@ def _form_context(parent: Account, form: TermsForm, sees_money: bool, client: Ac
     if sees_money:
         terms = terms_of(parent)
         context["preview"] = _preview(parent, form.chosen_country, form["sms_margin"].value(), client)
-        context["loss"] = typed_loss(form["sms_margin"].value())
-        context["accepts_loss"] = bool(form[CONFIRMATION].value()) if CONFIRMATION in form.fields else False
+        if CONFIRMATION in form.fields:  # SETTINGS begin no client below the own price
+            context["loss"] = typed_loss(form["sms_margin"].value())
+            context["accepts_loss"] = bool(form[CONFIRMATION].value())
         context["preview_countries"] = form["country"].field.choices[1:]  # type: ignore[attr-defined]
         if terms is not None:
             context["display_price"] = example_price(parent, form.chosen_country, terms.display_margin)
@@ -150,7 +151,8 @@ def price_preview(request: TenantRequest) -> HttpResponse:
     country = request.GET.get("preview_country") or request.GET.get("country", "")
     client = get_child_for(request.account, request.GET["client"]) if request.GET.get("client") else None
     preview = _preview(request.account, country, request.GET.get("sms_margin", ""), client)
-    context = {"preview": preview, "loss": typed_loss(request.GET.get("sms_margin", ""))}
+    loss = None if "defaults" in request.GET else typed_loss(request.GET.get("sms_margin", ""))
+    context = {"preview": preview, "loss": loss}
     return render(request, "clients/_price_preview.html", context | {"accepts_loss": CONFIRMATION in request.GET})
 
 

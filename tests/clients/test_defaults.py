@@ -116,3 +116,13 @@ def test_only_what_changed_is_noted(web: Client, reseller: Member) -> None:
 def test_defaults_are_each_reseller_s_own(web: Client, outsider: Member, log_in: LogIn) -> None:
     web.post("/settings/clients/", FORM)
     assert values_at(log_in(outsider.user), "/clients/add/")["sms_margin"] == "0.00"
+
+
+def test_no_default_sells_below_the_own_price_nor_seems_to(web: Client) -> None:
+    page = web.post("/settings/clients/", {"method": "card_variable", "sms_margin": "-0.01"}).content.decode()
+    assert "AUD -0.01 is too little; enter AUD 0.00 or more." in page
+    assert "?defaults=1" in page
+    typed = {"preview_country": "AU", "sms_margin": "-0.01"}
+    for answer in (page, web.get("/clients/price-preview/", typed | {"defaults": "1"}).content.decode()):
+        assert "accept_loss" not in answer.replace("#id_accept_loss", "")
+    assert "accept_loss" in web.get("/clients/price-preview/", typed).content.decode()
