@@ -39,7 +39,7 @@ AT_ONCE = 20_000
 ACTIONS_AT_ONCE = 2_000
 # A visit to a route costs much the same for one message and for a hundred, and each small one makes connectors claim,
 # submit and record as few. Other routes lose nothing: their rests pass at the same time.
-_visits = Rests(times=10, most=0.1)
+_visits = Rests(times=10, most=0.05)
 
 
 @shared_task(name=PREPARE)
