@@ -44,12 +44,16 @@ class Long:
         return len(self.states) >= self.parts
 
     def verdict(self) -> str | None:
-        """The message's final state: the first failure decides, delivered once every part is; None before."""
+        """The message's final state: the first failure decides, delivered once every part is; None before.
+
+        None too while parts may not have reached the carrier, whatever became of the others: nobody pays for those.
+        """
+        if not self.is_whole:
+            return None
         failure = next((state for state in self.states.values() if state not in ("", State.DELIVERED)), None)
         if failure is not None:
             return failure
-        delivered = sum(state == State.DELIVERED for state in self.states.values())
-        return State.DELIVERED if delivered >= self.parts else None
+        return State.DELIVERED if all(self.states.values()) else None
 
 
 def load_long(cursor: PreparedCursor, message_ids: list[Key]) -> dict[Key, Long]:

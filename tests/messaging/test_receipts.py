@@ -200,6 +200,22 @@ def test_an_unknown_long_message_is_settled_part_by_part(client_member: Member):
     assert list(MessagePart.objects.order_by("part").values_list("part", "carrier_id")) == [(1, "x-1"), (2, "x-2")]
 
 
+def test_a_part_that_failed_ends_no_message_whose_other_parts_may_never_have_been_sent(client_member: Member):
+    """The connection ended between two parts: the price is not taken for one that the carrier may not have."""
+    [message] = submitted(client_member, text=LONG, state="unknown")
+    MessagePart.objects.create(message=message, part=1, route_id=message.route_id, carrier_id="p-1")
+    receipt("p-1", "EXPIRED", "002")
+    apply_chunk()
+    message.refresh_from_db()
+    assert (message.state, message.settled_at) == ("unknown", None)
+    assert MessagePart.objects.get().state == "expired"
+
+    receipt("p-2", recipient=message.recipient, attempts=5)
+    apply_chunk()
+    message.refresh_from_db()
+    assert (message.state, message.settled_at is not None) == ("expired", True)
+
+
 def test_an_unknown_long_message_of_which_all_parts_were_answered_is_sent_by_any_receipt(client_member: Member):
     [message] = submitted(client_member, text=LONG, state="unknown")
     for part in (1, 2):
