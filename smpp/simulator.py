@@ -247,8 +247,6 @@ class Simulator:
         self.accepted_count += len(batch)
         for future, entry, receipts, receipt_first in batch:
             self._states.remember(entry)
-            for receipt in receipts:
-                self._owe(entry, receipt)
             if self._control is not None:
                 self.phones.receive(entry)
             if receipt_first and receipts:
@@ -256,6 +254,13 @@ class Simulator:
                 asyncio.get_running_loop().call_later(HOLD_SECONDS, self._answer_held, entry.id)
             elif not future.done():
                 future.set_result(SubmitAnswer(Status.ESME_ROK, entry.id))
+        # A turn of the loop later, when the answers are written: on a slow disk receipts are due before their answers.
+        asyncio.get_running_loop().call_soon(self._owe_all, [(entry, receipts) for _, entry, receipts, _ in batch])
+
+    def _owe_all(self, owed: list[tuple[Accepted, list[DueReceipt]]]) -> None:
+        for entry, receipts in owed:
+            for receipt in receipts:
+                self._owe(entry, receipt)
 
     def _answer_held(self, carrier_id: str) -> None:
         future = self._held.pop(carrier_id, None)

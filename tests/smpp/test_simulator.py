@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
+from smpp import pdu as wire
 from smpp.client import (
     AnswerLost,
     BindRefused,
@@ -29,6 +30,7 @@ from smpp.text import encode_parts
 from tests.loops import run_scenario
 from tests.smpp.simulator_process import ROOT, SimulatorProcess
 from tests.smpp.test_client import Inbox, until
+from tests.smpp.test_server import RawClient, encoded_submit
 
 
 def message(digits: str, text: str = "Hello", **options) -> Submit:
@@ -117,6 +119,29 @@ def test_0007_sends_its_receipt_before_the_answer(tmp_path):
             assert receipts(inbox)[0].carrier_id == answer.carrier_id
 
     run_scenario(scenario())
+
+
+def test_no_usual_receipt_overtakes_its_answer_where_it_is_due_before_the_journal_is_written(tmp_path, monkeypatch):
+    commit = Simulator._commit
+
+    def commit_and_send(carrier: Simulator) -> None:
+        """The receipts' turn comes right after, which happens when it was waiting for its tick to end."""
+        commit(carrier)
+        carrier._send_due()
+
+    monkeypatch.setattr(Simulator, "_commit", commit_and_send)
+    bind = wire.encode_bind(wire.BIND_TRANSCEIVER, 1, "relay", "simulator", "")
+    came = []
+
+    async def scenario():
+        async with Simulator(state=tmp_path, receipt_delay=0) as carrier, RawClient(carrier.port) as client:
+            assert (await client.ask(bind))[1] == Status.ESME_ROK
+            client.writer.write(encoded_submit(2) + encoded_submit(3))
+            while len(came) < 4:
+                came.append((await client.ask(b""))[0])
+
+    run_scenario(scenario())
+    assert came == [wire.SUBMIT_SM | wire.RESPONSE] * 2 + [wire.DELIVER_SM] * 2
 
 
 def test_0008_sends_its_receipt_twice(tmp_path):
