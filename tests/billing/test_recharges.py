@@ -1,3 +1,4 @@
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,7 +14,7 @@ from pytest_django import Settings
 from accounts.models import AuditEntry, OutgoingMail
 from billing.exceptions import NotAllowed, TopUpRefused
 from billing.models import AutoRecharge, BillingTerms, SavedCard, TopUp
-from billing.services import recharges, topups
+from billing.services import cards, recharges, topups
 from billing.services.cards import remove_card, sweep_cards
 from billing.services.recharges import recharge, set_recharge, sweep_recharges
 from tests.billing.hooks import available, deliver, keep_card, told
@@ -237,7 +238,15 @@ def test_canary_without_the_locks_only_the_unique_index_stops_the_others(
     committed_db: object, double: Double, client_member: Member, run_together: RunTogether,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    slow_check(monkeypatch)
+    all_have_looked = threading.Barrier(3)
+    check = recharges.check_amount
+
+    def check_together(**arguments: Any) -> None:
+        check(**arguments)
+        all_have_looked.wait(timeout=30)
+
+    monkeypatch.setattr(recharges, "check_amount", check_together)
+    monkeypatch.setattr(cards, "charge", lambda topup: None)  # in flight until the others have tried
     objects = AutoRecharge.objects
     monkeypatch.setattr(type(objects), "select_for_update", lambda self, **_: self.all(), raising=False)
     monkeypatch.setattr(
