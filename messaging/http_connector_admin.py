@@ -15,6 +15,8 @@ from yarl import URL
 
 from messaging.connectors.configuration import receipt_url
 from messaging.http_models import PRESETS, HttpConnector
+from messaging.models import Route
+from messaging.route_admin import ONE_CONNECTOR
 from messaging.services.http_inbound import new_secret
 from messaging.services.http_receipts import WORDS
 from messaging.services.http_sending import PLACEHOLDERS, REGEX, read_headers, unknown_placeholders
@@ -127,6 +129,12 @@ class NewHttpConnectorForm(HttpConnectorForm):
 
     headers = None  # type: ignore[assignment]
     forgets_headers = None  # type: ignore[assignment]
+
+    def clean_route(self) -> Route:
+        route: Route = self.cleaned_data["route"]
+        if hasattr(route, "smpp_connector"):
+            raise forms.ValidationError(f"{route} has an SMPP connector. {ONE_CONNECTOR}")
+        return route
 
 
 @admin.register(HttpConnector)

@@ -22,6 +22,8 @@ from messaging.services.route_states import SILENT_AFTER
 from messaging.services.routing import make_default
 
 Strategy = RouteRule.Strategy
+# Binds are counted by route, so one of two connectors would never run (messaging/connectors/configuration.py).
+ONE_CONNECTOR = "A route has one connector: take another route, or delete that connector first."
 
 
 # --- Routes --------------------------------------------------------------------------------------------------------
@@ -44,6 +46,14 @@ class ConnectorForm(forms.ModelForm):
 
     def clean_password(self) -> str:
         return str(self.cleaned_data["password"] or self.initial.get("password", ""))
+
+    def clean(self) -> dict[str, Any]:
+        """On its route's page the field of the route is hidden, so the error stands at the first one that shows."""
+        values = super().clean() or {}
+        if hasattr(values.get("route"), "http_connector"):
+            field = "host" if self.fields["route"].widget.is_hidden else "route"
+            self.add_error(field, f"{values['route']} has an HTTP connector. {ONE_CONNECTOR}")
+        return values
 
 
 class ConnectorInline(StackedInline):
@@ -82,10 +92,20 @@ def describe_binds(route: Route) -> str:
     return format_html_join("; ", "{}: {} {}", words) if words else "Never started"
 
 
+class RouteForm(forms.ModelForm):
+    """A route's own fields, with errors that say what a code is for."""
+
+    class Meta:
+        model = Route
+        fields = ("code", "name", "throughput", "is_paused", "is_draining", "max_attempts")
+        error_messages = {"code": {"invalid": "A code has letters, digits, - and _ only, for it stands in addresses."}}
+
+
 @admin.register(Route)
 class RouteAdmin(ModelAdmin):
     """Ways to carriers, with what they cost and how to bind."""
 
+    form = RouteForm
     list_display = ("name", "code", "prefixes", "throughput", "is_paused", "is_draining", "binds")
     list_filter = ("is_paused", "is_draining")
     search_fields = ("name", "code")
@@ -156,13 +176,17 @@ class SmppConnectorAdmin(ModelAdmin):
     """How to bind, and what the connector processes say of it."""
 
     form = ConnectorForm
-    list_display = ("route", "host", "port", "system_id", "is_enabled", "status")
+    list_display = ("route", "host", "shown_port", "system_id", "is_enabled", "status")
     list_filter = ("is_enabled",)
     search_fields = ("host", "system_id", "route__name")
     ordering = ("route__name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SmppConnector]:
         return super().get_queryset(request).select_related("route").prefetch_related("route__statuses")
+
+    @display(description="port", ordering="port")
+    def shown_port(self, connector: SmppConnector) -> str:
+        return str(connector.port)
 
     @display(description="binds")
     def status(self, connector: SmppConnector) -> str:

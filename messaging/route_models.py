@@ -9,19 +9,25 @@ from django.utils import timezone
 from accounts.encryption import EncryptedField
 from billing.models import MoneyField
 
+DIGITS = RegexValidator("^[0-9]*$", "%(value)s is no prefix: digits only, without +, such as 614.")
+AT_LEAST_ONE = MinValueValidator(1, "%(show_value)s is too few; at least 1.")
+
 
 class Route(models.Model):
     """A way to a carrier."""
 
     code = models.SlugField(max_length=30, unique=True)
     name = models.CharField(max_length=60)
-    throughput = models.PositiveIntegerField(default=100, help_text="Messages a second that the carrier allows.")
+    throughput = models.PositiveIntegerField(
+        default=100, help_text="Messages a second that the carrier allows.",
+        validators=[MinValueValidator(1, "%(show_value)s a second would send nothing; write 1 or more, or pause it.")],
+    )  # fmt: skip
     is_paused = models.BooleanField("paused", default=False, help_text="Messages wait in the queue.")
     is_draining = models.BooleanField(
         "draining", default=False, help_text="Finishes what it has been given and is given nothing more."
     )
     max_attempts = models.PositiveSmallIntegerField(
-        default=12, validators=[MinValueValidator(1)],
+        default=12, validators=[AT_LEAST_ONE],
         help_text="Tries of one message here before it goes to the plan's next route, or fails. 5 take some 10"
         " seconds, 12 some 5 minutes.",
     )  # fmt: skip
@@ -63,7 +69,9 @@ class RouteRule(models.Model):
         PERCENTAGE = "percentage", "By percentage"
 
     plan = models.ForeignKey(RoutePlan, models.CASCADE, related_name="rules")
-    prefix = models.CharField(max_length=15, blank=True, help_text="Digits without +; empty = all others.")
+    prefix = models.CharField(
+        max_length=15, blank=True, validators=[DIGITS], help_text="Digits without +; empty = all others."
+    )
     strategy = models.CharField(
         max_length=10, choices=Strategy.choices, default=Strategy.PRIORITY, help_text="How a message's route is chosen."
     )
@@ -104,10 +112,16 @@ class RouteCost(models.Model):
     """What a route's carrier takes for one part to numbers with a prefix; the longest prefix wins."""
 
     route = models.ForeignKey(Route, models.CASCADE, related_name="costs")
-    prefix = models.CharField(max_length=15, blank=True, help_text="Digits without +; empty = all others.")
-    currency = models.CharField(max_length=3, validators=[RegexValidator("^[A-Z]{3}$", "Three letters, such as AUD.")])
+    prefix = models.CharField(
+        max_length=15, blank=True, validators=[DIGITS], help_text="Digits without +; empty = all others."
+    )
+    currency = models.CharField(
+        max_length=3,
+        validators=[RegexValidator("^[A-Z]{3}$", "%(value)s is no currency: three capital letters, such as AUD.")],
+    )
     amount = MoneyField(
-        validators=[MinValueValidator(0)], help_text="For one part. Compared with prices of its own currency only."
+        validators=[MinValueValidator(0, "A cost is 0 or more, not %(show_value)s.")],
+        help_text="For one part. Compared with prices of its own currency only.",
     )
 
     class Meta:
@@ -131,13 +145,22 @@ class SmppConnector(models.Model):
 
     route = models.OneToOneField(Route, models.CASCADE, related_name="smpp_connector")
     host = models.CharField(max_length=200)
-    port = models.PositiveIntegerField(default=2775)
+    port = models.PositiveIntegerField(
+        default=2775,
+        validators=[AT_LEAST_ONE, MaxValueValidator(65535, "%(show_value)s is no port; the last is 65535.")],
+    )
     system_id = models.CharField(max_length=16)
     password = EncryptedField(blank=True)
     system_type = models.CharField(max_length=13, blank=True)
-    binds = models.PositiveSmallIntegerField(default=1, help_text="Sessions held open at once (transceivers).")
-    window = models.PositiveSmallIntegerField(default=50, help_text="Unanswered submits a session may have.")
-    enquire_link_seconds = models.PositiveSmallIntegerField(default=15)
+    binds = models.PositiveSmallIntegerField(
+        default=1, validators=[AT_LEAST_ONE], help_text="Sessions held open at once (transceivers)."
+    )
+    window = models.PositiveSmallIntegerField(
+        default=50, validators=[AT_LEAST_ONE], help_text="Unanswered submits a session may have."
+    )
+    enquire_link_seconds = models.PositiveSmallIntegerField(
+        default=15, validators=[AT_LEAST_ONE], help_text="Silence after which the carrier is asked whether it is there."
+    )
     receipt_id_format = models.CharField(
         "ids in receipts", max_length=16, choices=ReceiptIdFormat.choices, default=ReceiptIdFormat.AS_IS,
         help_text="Some carriers write a message's id in another number system in its receipt.",
@@ -146,6 +169,9 @@ class SmppConnector(models.Model):
         "answers query_sm", default=False, help_text="Ask what became of messages whose answer was lost."
     )
     is_enabled = models.BooleanField("enabled", default=True)
+
+    class Meta:
+        verbose_name = "SMPP connector"
 
     def __str__(self) -> str:
         return f"{self.system_id}@{self.host}:{self.port}"

@@ -1,0 +1,78 @@
+"""Staff's forms of routes, their costs and their connectors: what they refuse, and in which words."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from messaging.models import HttpConnector, Route, SmppConnector
+from tests.cast import PASSWORD, LogIn, Member
+from tests.messaging.rows import words
+
+ADD_ROUTE = {
+    "code": "new", "name": "New", "throughput": "20", "max_attempts": "12", "costs-INITIAL_FORMS": "0",
+    "costs-TOTAL_FORMS": "1", "costs-0-prefix": "61", "costs-0-currency": "AUD", "costs-0-amount": "0.03",
+    "smpp_connector-INITIAL_FORMS": "0", "smpp_connector-TOTAL_FORMS": "1",
+    "statuses-INITIAL_FORMS": "0", "statuses-TOTAL_FORMS": "0",
+}  # fmt: skip
+SMPP = {
+    "host": "h", "port": "2775", "system_id": "s", "binds": "1", "window": "50", "enquire_link_seconds": "15",
+    "receipt_id_format": "as_is", "is_enabled": "on",
+}  # fmt: skip
+
+
+@pytest.fixture
+def route(client_member: Member) -> Route:
+    return Route.objects.get(code="test")
+
+
+@pytest.fixture
+def staff(client_member: Member, log_in: LogIn) -> Client:
+    return log_in(User.objects.create_superuser("staff", "staff@test.example", PASSWORD, name="Staff"))
+
+
+def inline(connector: dict[str, str]) -> dict[str, str]:
+    """A connector's fields as they are called on its route's page."""
+    return {f"smpp_connector-0-{name}": value for name, value in connector.items()}
+
+
+def test_what_is_wrong_with_a_route_is_said_at_its_field(staff: Client):
+    wrong = {"code": "one two", "throughput": "0", "max_attempts": "0"}
+    wrong |= {"costs-0-prefix": "+61", "costs-0-currency": "aud", "costs-0-amount": "-1"}
+    wrong |= inline(SMPP | {"port": "70000", "binds": "0"})
+    page = staff.post(reverse("admin:messaging_route_add"), ADD_ROUTE | wrong)
+    told = words(page.content.decode())
+    for sentence in (
+        "A code has letters, digits, - and _ only", "0 a second would send nothing", "0 is too few; at least 1.",
+        "+61 is no prefix: digits only", "aud is no currency: three capital letters", "A cost is 0 or more, not -1",
+        "70000 is no port",
+    ):  # fmt: skip
+        assert sentence in told
+    form = page.context["adminform"].form
+    assert set(form.errors) == {"code", "throughput", "max_attempts"}
+    assert not Route.objects.filter(name="New").exists()
+
+
+def test_a_route_has_one_connector_of_either_kind(staff: Client, route: Route):
+    http = {"route": route.pk, "preset": "custom", "url": "https://c.example/"}
+    SmppConnector.objects.create(route=route, host="h", system_id="s")
+    told = words(staff.post(reverse("admin:messaging_httpconnector_add"), http).content.decode())
+    assert "Test carrier has an SMPP connector. A route has one connector" in told
+    assert not HttpConnector.objects.exists()
+
+    SmppConnector.objects.all().delete()
+    assert staff.post(reverse("admin:messaging_httpconnector_add"), http).status_code == 302
+    smpp = SMPP | {"route": route.pk}
+    told = words(staff.post(reverse("admin:messaging_smppconnector_add"), smpp).content.decode())
+    assert "Test carrier has an HTTP connector. A route has one connector" in told
+    values = ADD_ROUTE | inline(SMPP) | {"name": "Test carrier", "costs-TOTAL_FORMS": "0"}
+    told = words(staff.post(reverse("admin:messaging_route_change", args=[route.pk]), values).content.decode())
+    assert "Test carrier has an HTTP connector. A route has one connector" in told
+    assert not SmppConnector.objects.exists()
+
+
+def test_a_port_reads_as_a_number_of_a_port(staff: Client, route: Route):
+    SmppConnector.objects.create(route=route, host="h", port=37143, system_id="s")
+    text = words(staff.get(reverse("admin:messaging_smppconnector_changelist")).content.decode())
+    assert " 37143 " in text
+    assert "SMPP connector" in text
