@@ -9,10 +9,11 @@ from django.http import HttpRequest, QueryDict
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from accounts.models import Account
+from billing.exceptions import NotAllowed
 from billing.models import BillingTerms
 from billing.service_admin import ServiceAdmin
 from billing.services.switching import plan_switch, switch_sentences
-from billing.services.terms import EDITABLE, create_terms, update_terms
+from billing.services.terms import EDITABLE, check_payer, create_terms, update_terms
 from billing.services.trials import grant_trial_credit
 from billing.wording import money_text
 
@@ -50,8 +51,11 @@ class BillingTermsForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or {}
         account = data.get("account") or getattr(self.instance, "account", None)
-        if account is not None and account.is_direct and data.get("method") in BillingTerms.PARENT_PAYS:
-            self.add_error("method", "The platform pays for no client; choose a card method, or Invoice.")
+        try:
+            if account is not None and "method" in data:
+                check_payer(account, data["method"])
+        except NotAllowed as error:
+            self.add_error("method", str(error))
             return data
         said = {field: words for field, words in (self._of_method(data), self._of_margin(data)) if words}
         wanted = " ".join(said.values())

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import TrialRefused
+from billing.exceptions import NotAllowed, TrialRefused
 from billing.models import BillingTerms, LedgerAccount
 from billing.services import invoices, ledger, trials
 from billing.services.switching import prepare_switch
@@ -20,8 +20,9 @@ EDITABLE = {
 
 @transaction.atomic
 def create_terms(*, account: Account, actor: User | None, **values: Any) -> BillingTerms:
-    """Give a new account its terms and its empty wallet. ``values``: keys of EDITABLE."""
+    """Give a new account its terms and its empty wallet; ``values``: keys of EDITABLE. Raises as check_payer."""
     _check(values)
+    check_payer(account, values["method"])
     terms = BillingTerms.objects.create(account=account, **values)
     ledger.open_account(account, LedgerAccount.Kind.WALLET)
     audit.record(account=account, actor=actor, action="terms.created", subject=account.code, **_readable(values))
@@ -35,8 +36,8 @@ def update_terms(
     """Change terms and note the old and new values. What was accepted keeps the price that it was accepted at.
 
     A new method settles what the old one leaves (billing.services.switching); ``expected_refund`` is what the person
-    saw of it. Raises MoneyStranded when the parent would pay from now on while money of the account's own is left, and
-    CreditPriceChanged.
+    saw of it. Raises MoneyStranded when the parent would pay from now on while money of the account's own is left,
+    CreditPriceChanged, and NotAllowed: check_payer.
     """
     _check(values)
     locked = BillingTerms.objects.select_for_update(of=("self",)).select_related("account").get(pk=terms.pk)
@@ -45,6 +46,7 @@ def update_terms(
     if not changed:
         return locked
     if "method" in changed:
+        check_payer(locked.account, changed["method"])
         prepare_switch(terms=locked, method=changed["method"], actor=actor, expected_refund=expected_refund)
     before = {key: getattr(locked, key) for key in changed}
     for key, value in changed.items():
@@ -57,6 +59,12 @@ def update_terms(
         before=_readable(before), after=_readable(changed),
     )  # fmt: skip
     return locked
+
+
+def check_payer(account: Account, method: str) -> None:
+    """Raise NotAllowed where the platform would pay for a client of its own (PRODUCT.md: its clients pay, or owe)."""
+    if account.is_direct and method in BillingTerms.PARENT_PAYS:
+        raise NotAllowed("The platform pays for no client; choose a card method, or Invoice.")
 
 
 def _with_trial(locked: BillingTerms, values: dict[str, Any]) -> dict[str, Any]:

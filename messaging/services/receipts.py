@@ -21,12 +21,11 @@ from billing.prepared import PreparedCursor
 from billing.services.settlement import Settled
 from messaging.models import Message
 from messaging.services.carrier_keys import NAMED, WITH_IDS
-from messaging.services.part_receipts import Long, load_long, save_parts
+from messaging.services.part_receipts import Long, last_word, load_long, save_parts
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.receipt_matching import PIECES, Key, Match, OpenReceipt, match_by_id, match_unknown
 from messaging.services.rollups import CHANGED, NOTE
 from messaging.services.settling import BROKEN_BOOKS, Line, settle_lines
-from smpp.receipts import ReceiptStatus
 
 log = structlog.get_logger(__name__)
 
@@ -36,20 +35,6 @@ FIRST_RETRY_SECONDS = 0.5
 MAX_ATTEMPTS = 13
 
 State = Message.State
-
-_OUTCOMES: dict[str, str] = {
-    ReceiptStatus.DELIVERED: State.DELIVERED.value,
-    ReceiptStatus.EXPIRED: State.EXPIRED.value,
-    ReceiptStatus.UNDELIVERABLE: State.UNDELIVERED.value,
-    ReceiptStatus.DELETED: State.UNDELIVERED.value,
-    ReceiptStatus.REJECTED: State.UNDELIVERED.value,
-}
-_REASONS: dict[str, str] = {
-    ReceiptStatus.EXPIRED: "The carrier could not deliver it in time.",
-    ReceiptStatus.UNDELIVERABLE: "The carrier could not deliver it.",
-    ReceiptStatus.DELETED: "The carrier deleted it.",
-    ReceiptStatus.REJECTED: "The carrier refused it after accepting it.",
-}
 
 # Route, then an array a column; whoever brings a receipt stores it so before it is acknowledged.
 STORE_RECEIPTS = """
@@ -220,15 +205,13 @@ def _write(
 
 def _outcome(receipt: OpenReceipt, match: Match, state: str, long: Long | None) -> Outcome | None:
     """What the receipt makes of its message; None = nothing yet."""
-    final: str | None = _OUTCOMES.get(receipt.status)
+    word = last_word(receipt)
     if long is not None:
-        if final is not None:
-            long.note(match.part, final, receipt)
-        final = long.verdict()
-    if final is not None:
-        failed = final != State.DELIVERED
-        code = receipt.error_code if failed else ""
-        return Outcome(final, code, _REASONS.get(receipt.status, "") if failed else "", receipt.carrier_id)
+        if word is not None:
+            long.note(match.part, word, receipt)
+        word = long.verdict()
+    if word is not None:
+        return Outcome(*word, receipt.carrier_id)
     # Whatever the word is, a receipt proves that the carrier has what it speaks of: a message, or one part of it.
     is_proven = state == State.UNKNOWN and (long is None or long.is_whole)
     return Outcome(State.SENT.value, "", "", receipt.carrier_id) if is_proven else None

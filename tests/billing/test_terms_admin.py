@@ -9,9 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from billing.exceptions import NotAllowed
 from billing.models import BillingTerms
 from billing.selectors import balance_of, credits_of
 from billing.services import invoices
+from billing.services.terms import update_terms
 from tests.billing.credits import give, make_credits_client
 from tests.cast import PASSWORD, LogIn, Member
 from tests.messaging.rows import accept
@@ -80,6 +82,8 @@ def test_money_that_would_be_stranded_is_said_at_the_field(staff: Client, client
 def test_the_platform_pays_for_none_of_its_own_clients(staff: Client, reseller: Member, method: str) -> None:
     answer = save(staff, reseller, method=method, sms_margin="0", display_margin="0", confirm="on")
     assert errors(answer)["method"] == ["The platform pays for no client; choose a card method, or Invoice."]
+    with pytest.raises(NotAllowed, match="The platform pays for no client"):
+        update_terms(terms=terms_of(reseller), actor=None, method=method)
     assert terms_of(reseller).method == Method.INVOICE
 
 

@@ -214,6 +214,7 @@ def test_a_part_that_failed_ends_no_message_whose_other_parts_may_never_have_bee
     apply_chunk()
     message.refresh_from_db()
     assert (message.state, message.settled_at is not None) == ("expired", True)
+    assert (message.error_code, message.reason) == ("002", "The carrier could not deliver it in time.")
 
 
 def test_an_unknown_long_message_of_which_all_parts_were_answered_is_sent_by_any_receipt(client_member: Member):
