@@ -64,13 +64,9 @@ class HttpSession:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_written)
         self._client = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0, resolver=_Resolver(), keepalive_timeout=KEEP_ALIVE_SECONDS,
-                # The library sends a GET again by itself when a connection that was kept turns out closed.
-                force_close=line.method == "GET",
-            ),
+            connector=aiohttp.TCPConnector(limit=0, resolver=_Resolver(), keepalive_timeout=KEEP_ALIVE_SECONDS),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=line.timeout_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace], auto_decompress=True,
+            cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace], auto_decompress=True, middlewares=(_only_once,),
         )  # fmt: skip
 
     @classmethod
@@ -153,6 +149,16 @@ class HttpSession:
         if left:
             await asyncio.wait(left)
         await self._client.close()
+
+
+async def _only_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """The library would send a GET again by itself when the connection breaks, though the carrier may have read it."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientError(str(error)) from error
 
 
 async def _note_written(session: aiohttp.ClientSession, context: Any, params: Any) -> None:

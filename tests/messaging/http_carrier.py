@@ -43,8 +43,8 @@ class HttpCarrier:
                     return
                 self._answer(*carrier.answer(digits))
 
-            def _answer(self, status: int, content: dict[str, Any]) -> None:
-                body = json.dumps(content).encode()
+            def _answer(self, status: int, content: dict[str, Any] | str) -> None:
+                body = (content if isinstance(content, str) else json.dumps(content)).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -57,7 +57,7 @@ class HttpCarrier:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}/send-sms.json"
 
-    def answer(self, digits: str) -> tuple[int, dict[str, Any]]:
+    def answer(self, digits: str) -> tuple[int, dict[str, Any] | str]:
         """As TransmitSMS answers."""
         if digits == "0001":
             return 400, {"error": {"code": "RECIPIENTS_ERROR", "description": "no"}}
@@ -80,9 +80,20 @@ class HttpCarrier:
             time.sleep(0.02)
 
 
+class KannelCarrier(HttpCarrier):
+    """The same as Kannel's sendsms answers."""
+
+    def answer(self, digits: str) -> tuple[int, dict[str, Any] | str]:
+        if digits == "0001":
+            return 400, "Invalid receiver"
+        if digits == "0005" and self.times(digits) == 1:
+            return 503, "Temporal failure, try again later."
+        return 202, "0: Accepted for delivery"
+
+
 @contextmanager
-def http_carrier() -> Iterator[HttpCarrier]:
-    carrier = HttpCarrier()
+def http_carrier(kind: type[HttpCarrier] = HttpCarrier) -> Iterator[HttpCarrier]:
+    carrier = kind()
     thread = threading.Thread(target=carrier.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -27,7 +27,7 @@ from tests.cast import PASSWORD, Member
 from tests.engines import ROOT
 from tests.loops import run_scenario
 from tests.messaging.carrier import connectors, do_work, in_thread, states, work_until
-from tests.messaging.http_carrier import HttpCarrier, http_carrier
+from tests.messaging.http_carrier import HttpCarrier, KannelCarrier, http_carrier
 from tests.messaging.rows import AU, accept
 
 MESSAGE = Outgoing("0199-1", "+61412345678", "Shop & Co", "Größe + {sender}")
@@ -134,6 +134,30 @@ def test_every_answer_of_a_carrier_over_http_ends_in_its_state(committed_db, cli
     assert (balance_of(client_member.account).held, balance_of(client_member.account).available) == (
         Decimal("0.42"), Decimal("9.30")
     )  # fmt: skip
+
+
+def test_a_carrier_that_takes_get_is_asked_once_and_brings_its_receipts(committed_db, client_member: Member, settings):
+    """Kannel's preset, and a connection that breaks (0004), after which HTTP libraries repeat a GET by themselves."""
+    settings.SITE_URL = "https://portal.example"
+    final = {"0001": "rejected", "0004": "unknown", "0005": "sent", "1234": "sent", "1235": "sent"}
+
+    async def scenario(carrier: HttpCarrier) -> None:
+        await in_thread(lambda: connect(carrier.url, "kannel", window=1))
+        await in_thread(lambda: accept(client_member, [f"+6141234{one}" for one in final], text="Grüße 🦊"))
+        async with connectors():
+            await work_until(lambda: states() == final)
+
+    with http_carrier(KannelCarrier) as carrier:
+        run_scenario(scenario(carrier))
+    assert {digits: carrier.times(digits) for digits in final} == dict.fromkeys(final, 1) | {"0005": 2}
+    asked = next(one for one in carrier.asked if one["to"] == "+61412341234")
+    assert (asked["username"], asked["password"], asked["text"], asked["coding"]) == (
+        "me", "s3cret-pass", "Grüße 🦊", "2"
+    )  # fmt: skip
+    receipts = asked["dlr-url"].removeprefix("https://portal.example").replace("%d", "1")
+    assert Client().get(receipts).status_code == 200
+    apply_waiting(100)
+    assert states() == final | {"1234": "delivered"}
 
 
 def test_what_was_not_written_goes_back_and_the_route_is_down(committed_db, client_member: Member):
