@@ -9,8 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
-from django.utils import timezone
-from django.utils.html import format_html_join
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -18,7 +16,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from accounts.staff_screens import LabelledInline, ReadOnlyInline
 from messaging import route_pages
 from messaging.models import ConnectorStatus, Route, RouteChoice, RouteCost, RoutePlan, RouteRule, SmppConnector
-from messaging.services.route_states import SILENT_AFTER
+from messaging.services.route_health import STATE_TONES, RouteState
 from messaging.services.routing import make_default
 
 Strategy = RouteRule.Strategy
@@ -77,19 +75,16 @@ class StatusInline(ReadOnlyInline):
 
 
 def describe_binds(route: Route) -> str:
-    """Each bind's state as its process last told it; silent ones are called so."""
-    connector = getattr(route, "smpp_connector", None) or getattr(route, "http_connector", None)
-    if connector is None:
-        return "No connector"
-    if not connector.is_enabled:
-        return "Switched off"
-    told = sorted(route.statuses.all(), key=lambda status: status.bind)
-    silent = timezone.now() - SILENT_AFTER
-    words = [
-        (status.bind, "Silent" if status.seen_at < silent else status.get_state_display(), status.detail)
-        for status in told
+    """How many of the binds that its connector asks for are bound, and what is told of each other one."""
+    now = RouteState(route)
+    if not now.wanted:
+        return ""
+    told = [
+        f"{one.bind}: Silent" if now.is_silent(one) else f"{one.bind}: {one.get_state_display()} {one.detail}".strip()
+        for one in now.binds
+        if now.is_silent(one) or one.state != ConnectorStatus.State.BOUND
     ]
-    return format_html_join("; ", "{}: {} {}", words) if words else "Never started"
+    return "; ".join([f"{now.bound} of {now.wanted} bound", *told])
 
 
 class RouteForm(forms.ModelForm):
@@ -106,7 +101,7 @@ class RouteAdmin(ModelAdmin):
     """Ways to carriers, with what they cost and how to bind."""
 
     form = RouteForm
-    list_display = ("name", "code", "prefixes", "throughput", "is_paused", "is_draining", "binds")
+    list_display = ("name", "code", "prefixes", "throughput", "state", "binds")
     list_filter = ("is_paused", "is_draining")
     search_fields = ("name", "code")
     ordering = ("name",)
@@ -126,7 +121,7 @@ class RouteAdmin(ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied("Seeing routes is needed for this.")
         may_change = self.has_change_permission(request)
-        return self.admin_site.each_context(request) | {"opts": self.model._meta, "may_change": may_change}
+        return self.admin_site.each_context(request) | {"model_admin": self, "may_change": may_change}
 
     def health(self, request: HttpRequest) -> HttpResponse:
         """All routes now."""
@@ -161,6 +156,10 @@ class RouteAdmin(ModelAdmin):
     def prefixes(self, route: Route) -> str:
         rules = sorted(f"{choice.rule} ({choice.rule.plan})" for choice in route.choices.all())
         return ", ".join(rules[:8]) + (f" and {len(rules) - 8} more" if len(rules) > 8 else "")
+
+    @display(description="state", label=STATE_TONES)
+    def state(self, route: Route) -> str:
+        return RouteState(route).word
 
     @display(description="binds")
     def binds(self, route: Route) -> str:

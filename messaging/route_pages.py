@@ -11,14 +11,15 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from accounts.models import Account
 from messaging.exceptions import SendingError
 from messaging.models import Route
-from messaging.route_profit import MOST_DAYS, profit_of
+from messaging.route_profit import MOST_DAYS, profit_of, totals_of
 from messaging.services.route_control import DEEDS, control_route
-from messaging.services.route_health import GRAPH_HOURS, health_of, open_messages, series_of
+from messaging.services.route_health import GRAPH_HOURS, RouteState, health_of, open_messages, series_of
 from messaging.services.route_tests import send_test
 
 _SAID = {
@@ -27,6 +28,7 @@ _SAID = {
     "drain": "{} drains: it finishes its stock, and what waits takes other routes.",
     "undrain": "{} takes messages again.",
 }  # fmt: skip
+_WAITS = {"No connector": "the route has no connector"}
 
 
 class TestForm(forms.Form):
@@ -93,7 +95,14 @@ def _do(request: HttpRequest, route: Route, form: TestForm) -> bool:
     except SendingError as error:
         form.add_error(None, str(error))
         return False
-    messages.success(request, f"Accepted for {message.recipient}: batch {message.batch.code}.")
+    now = RouteState(route)
+    page = reverse("admin:messaging_message_change", args=[message.pk])
+    waits = f" It waits: {_WAITS.get(now.word, f'the route is {now.word.lower()}')}." if now.waits else ""
+    said = format_html(
+        'Accepted for {}: batch {}.{} <a href="{}">See what becomes of it</a>',
+        message.recipient, message.batch.code, waits, page,
+    )  # fmt: skip
+    (messages.warning if waits else messages.success)(request, said)
     return True
 
 
@@ -106,7 +115,8 @@ def profit_page(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     if request.GET.get("below"):
         lines = [line for line in lines if line.below_cost]
     more = {
-        "title": "Profit of routes", "lines": lines, "first": max(first, last - timedelta(days=MOST_DAYS - 1)),
+        "title": "Profit of routes", "lines": lines, "totals": totals_of(lines),
+        "first": max(first, last - timedelta(days=MOST_DAYS - 1)),
         "last": last, "below": bool(request.GET.get("below")), "most_days": MOST_DAYS,
     }  # fmt: skip
     return TemplateResponse(request, "admin/messaging/routes_profit.html", context | more)

@@ -1,11 +1,14 @@
 """What the platform earns by routes, countries and days, and which messages brought less than they cost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 from django.db import connection
 from django.utils import timezone
+
+from accounts.countries import country_name
 
 MOST_DAYS = 31
 
@@ -41,6 +44,34 @@ class Line:
     profit: Decimal | None
     below_cost: int
     without_cost: int
+
+    @property
+    def country_name(self) -> str:
+        return country_name(self.country)
+
+
+@dataclass
+class Total:
+    """What the lines of one currency come to; what is not known of a message counts as nothing."""
+
+    currency: str
+    messages: int = 0
+    parts: int = 0
+    income: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
+    profit: Decimal = Decimal(0)
+    below_cost: int = 0
+    without_cost: int = 0
+
+
+def totals_of(lines: Iterable[Line]) -> list[Total]:
+    """One for each currency, by its name."""
+    totals: dict[str, Total] = {}
+    for line in lines:
+        total = totals.setdefault(line.currency, Total(line.currency))
+        for name in ("messages", "parts", "income", "cost", "profit", "below_cost", "without_cost"):
+            setattr(total, name, getattr(total, name) + (getattr(line, name) or 0))
+    return [totals[currency] for currency in sorted(totals)]
 
 
 def profit_of(first: date, last: date) -> list[Line]:

@@ -2,17 +2,28 @@
 
 from typing import Any
 
+from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
+
+_PAGES_OF_THEIR_OWN = ("admin:messaging_route_health", "admin:messaging_route_profit")  # below the list of routes
 
 
 def _link(title: str, icon: str, model: str, page: str = "") -> dict[str, Any]:
     """A menu entry for the list of ``model`` ("app_model") or a ``page`` about it, shown to those who may see it."""
     app, _, name = model.partition("_")
+    link = reverse_lazy(page or f"admin:{model}_changelist")
+
+    def is_here(request: HttpRequest) -> bool:
+        """The list stands for everything below it but what has an entry of its own."""
+        others = () if page else tuple(reverse(one) for one in _PAGES_OF_THEIR_OWN)
+        return request.path.startswith(str(link)) and request.path not in others
+
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(page or f"admin:{model}_changelist"),
+        "link": link,
+        "active": is_here,
         "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
     }
 

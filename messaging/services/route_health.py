@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Sum
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from messaging.models import ConnectorStatus, Message, Route, RouteMinute
 from messaging.services.plans import pin_plans
@@ -15,6 +16,8 @@ from messaging.services.route_states import SILENT_AFTER
 
 KEPT_DAYS = 7
 GRAPH_HOURS = 6
+_WATCHED = ("Throttled", "Paused", "Draining", "Paused and draining", "Switched off", "No connector")
+STATE_TONES = dict.fromkeys(_WATCHED, "warning") | {"Up": "success", "Down": "danger"}
 SAMPLED_RECEIPTS = 200  # of a route, of its last minute
 
 # Receipts of the last minute, with the moment at which their messages were taken by the carrier.
@@ -60,18 +63,15 @@ def count_queued(route_id: int) -> int:
 
 
 @dataclass
-class Health:
-    """One route now. ``rate`` is answers a second and ``error_share`` a percentage, both of the last two minutes."""
+class RouteState:
+    """What connector processes say of a route that was loaded with ``statuses`` and its connectors."""
 
     route: Route
-    binds: list[ConnectorStatus]
-    queued: int
-    in_hand: int
-    window: int
-    rate: float
-    error_share: float | None
-    receipt_seconds: float | None
-    silent_before: datetime = field(default_factory=lambda: timezone.now() - SILENT_AFTER)
+    silent_before: datetime = field(default_factory=lambda: timezone.now() - SILENT_AFTER, kw_only=True)
+
+    @cached_property
+    def binds(self) -> list[ConnectorStatus]:
+        return sorted(self.route.statuses.all(), key=lambda one: one.bind)
 
     @property
     def bound(self) -> int:
@@ -84,23 +84,45 @@ class Health:
         return (smpp.binds if smpp and smpp.is_enabled else 0) + (1 if http and http.is_enabled else 0)
 
     @property
-    def state(self) -> tuple[str, str]:
-        """In a word, and its tone."""
-        if self.route.is_paused:
-            return "Paused", "warning"
-        if self.route.is_draining:
-            return "Draining", "warning"
+    def word(self) -> str:
+        """How the route is."""
+        told = [
+            word for word, is_so in (("paused", self.route.is_paused), ("draining", self.route.is_draining)) if is_so
+        ]
+        if told:
+            return " and ".join(told).capitalize()
         if not self.wanted:
             has_one = hasattr(self.route, "smpp_connector") or hasattr(self.route, "http_connector")
-            return ("Switched off" if has_one else "No connector"), "warning"
+            return "Switched off" if has_one else "No connector"
         if not self.bound:
-            return "Down", "danger"
-        slow = any(one.slowed_since for one in self.binds)
-        return ("Throttled", "warning") if slow else ("Up", "success")
+            return "Down"
+        return "Throttled" if any(one.slowed_since for one in self.binds) else "Up"
+
+    @property
+    def state(self) -> tuple[str, str]:
+        """In a word, and its tone."""
+        return self.word, STATE_TONES[self.word]
+
+    @property
+    def waits(self) -> bool:
+        """Whether what it is given now stays where it is."""
+        return self.route.is_paused or not self.bound
 
     def is_silent(self, status: ConnectorStatus) -> bool:
         """Whether nobody has told this bind's state for a while."""
         return status.seen_at < self.silent_before
+
+
+@dataclass
+class Health(RouteState):
+    """One route now. ``rate`` is answers a second and ``error_share`` a percentage, both of the last two minutes."""
+
+    queued: int
+    in_hand: int
+    window: int
+    rate: float
+    error_share: float | None
+    receipt_seconds: float | None
 
 
 def health_of(routes: Sequence[Route]) -> list[Health]:
@@ -120,9 +142,8 @@ def health_of(routes: Sequence[Route]) -> list[Health]:
         row: dict[str, Any] = sums.get(route.pk, {})
         good, bad = row.get("sent", 0), row.get("refused", 0) + row.get("later", 0) + row.get("lost", 0)
         connector = getattr(route, "smpp_connector", None) or getattr(route, "http_connector", None)
-        binds = sorted(route.statuses.all(), key=lambda one: one.bind)
         found.append(Health(
-            route, binds, count_queued(route.pk), sum(one.in_hand for one in binds),
+            route, count_queued(route.pk), sum(one.in_hand for one in route.statuses.all()),
             (connector.window * getattr(connector, "binds", 1)) if connector else 0,
             (good + bad) / seconds, 100 * bad / (good + bad) if good + bad else None, delays.get(route.pk),
         ))  # fmt: skip

@@ -9,7 +9,18 @@
     queued: { label: "Queue", stroke: "#1d4ed8" },
     delay: { label: "Seconds", stroke: "#7c3aed" },
   };
+  const COUNTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6];
+  const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
   const plots = new Map();
+
+  const clock = (seconds) => time.format(seconds * 1000);
+  const shown = (value) => (value == null ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: 1 }));
+
+  // A line needs two values: one that stands alone, as of a route that sends now and then, is drawn as a point.
+  const alone = (plot, number) => {
+    const values = plot.data[number];
+    return values.flatMap((value, at) => (value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []));
+  };
 
   const read = () => {
     const element = document.getElementById("route-series");
@@ -31,9 +42,18 @@
         width: place.clientWidth,
         height: 160,
         cursor: { y: false, drag: { x: false, y: false } },
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
         scales: { y: { range: (plot, from, to) => [0, to > 0 ? to * 1.1 : 1] } },
-        axes: [{ stroke: "#4b5563" }, { stroke: "#4b5563", size: 56 }],
-        series: [{ label: "At" }, ...names.map((name) => ({ ...LINES[name], width: 2, points: { show: false } }))],
+        axes: [
+          { stroke: "#4b5563", values: (plot, ticks) => ticks.map(clock) },
+          { stroke: "#4b5563", size: 56, ...(names.includes("delay") ? {} : { incrs: COUNTS }) },
+        ],
+        series: [
+          { label: "At", value: (plot, seconds) => (seconds == null ? "–" : clock(seconds)) },
+          ...names.map((name) => ({
+            ...LINES[name], width: 2, value: (plot, value) => shown(value), points: { show: false, filter: alone, size: 6 },
+          })),
+        ],
       };
       plots.set(place, new uPlot(options, data, place));
     });

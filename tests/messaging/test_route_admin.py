@@ -1,11 +1,14 @@
 """Staff's forms of routes, their costs and their connectors: what they refuse, and in which words."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
-from messaging.models import HttpConnector, Route, SmppConnector
+from messaging.models import ConnectorStatus, HttpConnector, Route, SmppConnector
 from tests.cast import PASSWORD, LogIn, Member
 from tests.messaging.rows import words
 
@@ -76,3 +79,29 @@ def test_a_port_reads_as_a_number_of_a_port(staff: Client, route: Route):
     text = words(staff.get(reverse("admin:messaging_smppconnector_changelist")).content.decode())
     assert " 37143 " in text
     assert "SMPP connector" in text
+
+
+def test_the_list_says_in_a_word_how_each_route_is_and_which_binds_are_missing(staff: Client, route: Route):
+    def row() -> str:
+        page = staff.get(reverse("admin:messaging_route_changelist")).content.decode()
+        return words(page[page.index("result_list") :])
+
+    assert "No connector" in row()
+    connector = SmppConnector.objects.create(route=route, host="h", system_id="s", binds=3)
+    assert "Down 0 of 3 bound " in row()
+    now = timezone.now()
+    for bind, (state, detail, age) in enumerate(
+        (("bound", "", 0), ("refused", "ESME_RINVPASWD", 0), ("bound", "", 60))
+    ):
+        ConnectorStatus.objects.create(
+            route=route, bind=bind, state=state, detail=detail, since=now, seen_at=now - timedelta(seconds=age)
+        )
+    assert "Up 1 of 3 bound; 1: Refused ESME_RINVPASWD; 2: Silent " in row()
+    Route.objects.filter(pk=route.pk).update(is_paused=True, is_draining=True)
+    assert "Paused and draining 1 of 3 bound" in row()
+    Route.objects.filter(pk=route.pk).update(is_paused=False)
+    assert " Draining 1 of 3" in row()
+    connector.is_enabled = False
+    connector.save()
+    Route.objects.filter(pk=route.pk).update(is_draining=False)
+    assert "Switched off " in row()

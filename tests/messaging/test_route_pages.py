@@ -83,8 +83,11 @@ def test_a_test_message_takes_the_route_that_is_tested_and_no_other(staff: Clien
     assert "There is no account NOBODY" in staff.post(page_of(other), values | {"account": "nobody"}).content.decode()
     assert "12 cannot be sent to" in staff.post(page_of(other), values | {"recipient": "12"}).content.decode()
     assert Message.objects.count() == 0
-    assert staff.post(page_of(other), values).status_code == 302
+    page = staff.post(page_of(other), values, follow=True).content.decode()
     message = Message.objects.get()
+    assert f"batch {message.batch.code}. It waits: the route has no connector. See what becomes of it" in words(page)
+    assert reverse("admin:messaging_message_change", args=[message.pk]) in page
+    assert "Routes chevron_right Health of Other" in words(page)
     assert (message.route, message.cost, message.price, message.recipient) == (other, D("0.01"), D("0.07"), AU)
     assert balance_of(client_member.account).held == D("0.07")
     Message.objects.update(state="scheduled", attempts=99, not_before=timezone.now() - timedelta(minutes=9))
@@ -126,6 +129,9 @@ def test_the_report_shows_profit_and_what_was_sold_below_cost(staff: Client, cli
     australia = lines["AU"]
     assert (australia.messages, australia.parts, australia.income, australia.cost) == (2, 4, D("0.26"), D("0.16"))
     assert (australia.profit, australia.below_cost, australia.without_cost) == (D("0.10"), 1, 0)
+    (total,) = page.context["totals"]
+    assert (total.messages, total.income, total.cost, total.profit) == (3, D("0.284690"), D("0.16"), D("0.10"))
+    assert "Messages below cost 1 of 3" in words(page.content.decode())
     assert (lines["NZ"].income, lines["NZ"].cost, lines["NZ"].without_cost) == (D("0.024690"), None, 1)
     below = staff.get(reverse("admin:messaging_route_profit"), {"below": "1", "first": "no day"})
     assert [line.country for line in below.context["lines"]] == ["AU"]
