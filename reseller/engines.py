@@ -33,11 +33,20 @@ class EngineError(Exception):
     """An engine did not start; the text carries the reason from its own log."""
 
 
-def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+_KEEPERS: list[socket.socket] = []
+
+
+def reserve_port() -> int:
+    """Return a TCP port of the loopback interface that is kept for servers of this process' choice until it ends.
+
+    A bound socket that never listens keeps it: the system gives the port to nobody who asks for any one, while a server
+    that is told it can listen there, again after it was killed, too. Both need SO_REUSEADDR, which servers set.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind((HOST, 0))
+    _KEEPERS.append(keeper)
+    return int(keeper.getsockname()[1])
 
 
 class Engine(ABC):
@@ -58,7 +67,7 @@ class Engine(ABC):
         self.data_dir = data_dir.resolve()
         self.log = log
         self.durable = durable
-        self.port = port or free_port()
+        self.port = port or reserve_port()
         self.password = password or self._kept_password()
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from reseller.engines import DATABASE_NAME, EmbeddedPostgres, EmbeddedValkey, free_port
+from reseller.engines import DATABASE_NAME, EmbeddedPostgres, EmbeddedValkey, reserve_port
 from reseller.run.config import write_private
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -142,7 +142,7 @@ def run() -> Run:
         existing, postgres_port, valkey_port = planned.split("|")
         return Run(Path(existing), int(postgres_port), int(valkey_port), is_owner=False)
     directory = _scratch() / f"{PREFIX}{os.getpid()}"  # made when the engines start
-    new = Run(directory, free_port(), free_port(), is_owner=True)
+    new = Run(directory, reserve_port(), reserve_port(), is_owner=True)
     os.environ[VARIABLE] = f"{directory}|{new.postgres_port}|{new.valkey_port}"
     return new
 
@@ -185,7 +185,7 @@ def migrated_template() -> Path:
 
 def _build_template(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=TEMPLATES) as scratch:
-        server = _postgres(Path(scratch), free_port())
+        server = _postgres(Path(scratch), reserve_port())
         environment = os.environ | {
             "READ_ENV_FILES": "false",
             "ENVIRONMENT": "test",

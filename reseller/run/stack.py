@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reseller.engines import free_port
+from reseller.engines import reserve_port
 from reseller.processes import end, is_running, wrap
 from reseller.run.config import BASE_DIR
 
@@ -43,7 +43,7 @@ class Stack:
 
     def __init__(self, local_dir: Path, *, environment: Mapping[str, str] | None = None) -> None:
         self.local_dir = local_dir
-        self.port = free_port()
+        self.port = reserve_port()
         self.console = local_dir / "console.log"
         self._extra = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,9 +71,9 @@ class Stack:
         environment = self._base_environment() | {
             "LOCAL_DIR": str(self.local_dir),
             "PORT": str(self.port),
-            "STRIPE_DOUBLE_PORT": str(free_port()),
-            "SIMULATOR_PORT": str(free_port()),
-            "SIMULATOR_CONTROL_PORT": str(free_port()),
+            "STRIPE_DOUBLE_PORT": str(reserve_port()),
+            "SIMULATOR_PORT": str(reserve_port()),
+            "SIMULATOR_CONTROL_PORT": str(reserve_port()),
         }
         with self.console.open("wb") as console:
             self._process = subprocess.Popen(

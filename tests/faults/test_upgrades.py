@@ -17,7 +17,7 @@ from django.core.management import call_command
 
 from billing.selectors import balance_of
 from messaging.models import Message
-from reseller.engines import free_port
+from reseller.engines import reserve_port
 from smpp.simulator import Simulator, read_journal
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
@@ -118,7 +118,7 @@ def test_the_web_finishes_a_request_that_runs_when_it_is_asked_to_end(tmp_path):
         "    start_response('200 OK', [('Content-Length', '4')])\n"
         "    return [b'done']\n"
     )
-    port = free_port()
+    port = reserve_port()
     environment = os.environ | {"PORT": str(port), "PYTHONPATH": str(tmp_path), "WEB_WORKERS": "1"}
     command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "slow:app"]
     web = subprocess.Popen(command, cwd=ROOT, env=environment)

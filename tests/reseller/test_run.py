@@ -11,7 +11,7 @@ import time
 import pytest
 
 from reseller import health
-from reseller.engines import free_port
+from reseller.engines import reserve_port
 from reseller.processes import is_running
 from reseller.run.config import BASE_DIR, Config, StartError
 from reseller.run.services import Service, portal_services
@@ -33,7 +33,7 @@ PORTS = ("PORT", "STRIPE_DOUBLE_PORT", "SIMULATOR_PORT", "SIMULATOR_CONTROL_PORT
 
 @pytest.mark.parametrize("variable", PORTS)
 def test_a_taken_port_is_one_sentence(tmp_path, variable):
-    ports = {name: str(free_port()) for name in PORTS}
+    ports = {name: str(reserve_port()) for name in PORTS}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ports[variable] = str(taken.getsockname()[1])
         result = _run(tmp_path, **ports)
@@ -180,7 +180,7 @@ def test_the_console_shows_warnings_and_keeps_the_rest_in_the_log(tmp_path):
 @pytest.mark.e2e
 def test_a_whole_run_refuses_a_second_one_restarts_what_dies_and_leaves_nothing_behind(tmp_path):
     stack = Stack(tmp_path / "portal").start()
-    again = _run(stack.local_dir, PORT=str(free_port()))
+    again = _run(stack.local_dir, PORT=str(reserve_port()))
     assert again.returncode == 1
     assert again.stderr.startswith("make run: the portal already runs from this directory (pid ")
     assert again.stderr.count("\n") == 1

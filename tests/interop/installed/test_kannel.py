@@ -12,7 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from reseller.engines import free_port
+from reseller.engines import reserve_port
 from tests.interop.scene import EMOJI, LONG, LONG_GSM, PASSWORD, SHORT, Carrier, until
 
 BEARERBOX, SMSBOX = (shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin") for name in ("bearerbox", "smsbox"))
@@ -109,12 +109,12 @@ class Kannel:
 
     def __init__(self, directory: Path, port: int, ear: Ear) -> None:
         self.ear = ear
-        self.sendsms = free_port()
+        self.sendsms = reserve_port()
         self.directory = directory
         self._configuration = directory / "kannel.conf"
         self._configuration.write_text(
             CONFIGURATION.format(
-                admin=free_port(), boxes=free_port(), sendsms=self.sendsms, logs=directory, port=port,
+                admin=reserve_port(), boxes=reserve_port(), sendsms=self.sendsms, logs=directory, port=port,
                 password=PASSWORD, heard=ear.port,
             )
         )  # fmt: skip
