@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from billing.selectors import balance_of
-from messaging.models import Batch, Message, Route, SendingTerms
+from messaging.models import Batch, ConnectorStatus, Message, Route, SendingTerms
 from messaging.schedule_forms import WhenForm
 from messaging.selectors import progress_of
 from messaging.services.dispatching import dispatch_all
@@ -100,7 +100,9 @@ def test_the_batch_page_says_why_messages_wait(client_member: Member, reseller: 
 
     account = client_member.account
     terms = SendingTerms.objects.create(account=account, throughput=5)
-    assert reasons(batch) == "At most 5 messages a second go from this account."
+    assert reasons(batch) == "At most 5 messages a second can go from this account."
+    SendingTerms.objects.update(throughput=1)
+    assert reasons(batch) == "At most 1 message a second can go from this account."
     local = timezone.now().astimezone(ZONE)
     terms.dispatch_from = (local + timedelta(hours=2)).time().replace(microsecond=0)
     terms.dispatch_until = (local + timedelta(hours=3)).time().replace(microsecond=0)
@@ -116,5 +118,14 @@ def test_the_batch_page_says_why_messages_wait(client_member: Member, reseller: 
     page = words(log_in(client_member.user).get(f"/batches/{batch.code}/").content.decode())
     assert "The route to these numbers is paused" in page
     assert f"begin at {(local + timedelta(hours=2)).day} " in page
+    SendingTerms.objects.all().delete()
+    Route.objects.update(is_paused=False)
+    long_ago = timezone.now() - timedelta(hours=1)
+    ConnectorStatus.objects.create(
+        route=Route.objects.get(code="test"), bind=0, state="down", since=long_ago, seen_at=long_ago, bound_at=long_ago
+    )
+    for state in ("queued", "released"):
+        Message.objects.update(state=state)
+        assert reasons(batch) == "The carrier of these numbers cannot be reached now; they go when it can be again."
     Message.objects.update(state="scheduled", attempts=1)
     assert reasons(batch) == "The carrier was too busy for 1: they are tried again soon."
