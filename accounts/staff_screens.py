@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.dateformat import format as format_date
 from django.utils.functional import cached_property
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import ChangeList
 
 
 def show_moment(moment: datetime) -> str:
@@ -31,10 +32,23 @@ class BoundedPaginator(Paginator):
         return int(rows.order_by()[: self.MOST].count())
 
 
+class UncountedList(ChangeList):
+    """A list whose rows are not counted beside those that a filter leaves; without one there is nothing to compare."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not (self.show_full_result_count or self.query or self.has_active_filters):
+            self.full_result_count = self.result_count
+
+
 class ReadOnlyAdmin(ModelAdmin):
-    """Looking only: nobody, superusers included, adds, changes or deletes here, and POST is refused without actions."""
+    """Looking only: nobody, superusers included, adds, changes or deletes here, and POST is refused without actions.
+
+    ``empty_words`` is what the list says while there is nothing in it.
+    """
 
     actions: Any = None
+    empty_words = ""
     show_full_result_count = False
     list_per_page = 50
 
@@ -47,6 +61,9 @@ class ReadOnlyAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return UncountedList
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method not in ("GET", "HEAD") and not self.actions:
             raise PermissionDenied("This list is read-only.")
@@ -55,6 +72,8 @@ class ReadOnlyAdmin(ModelAdmin):
 
 class LabelledInline(TabularInline):
     """Rows to edit; each field has its column's heading as its name for screen readers."""
+
+    hide_title = True  # it would say once more what stands in the row
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -66,6 +85,7 @@ class LabelledInline(TabularInline):
 class ReadOnlyInline(TabularInline):
     """Rows that belong to what the page shows."""
 
+    hide_title = True
     extra = 0
     can_delete = False
     show_change_link = False

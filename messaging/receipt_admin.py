@@ -37,7 +37,8 @@ class SearchFilter(admin.SimpleListFilter):
 class UnmatchedReceiptAdmin(ReadOnlyAdmin):
     """What carriers told of messages that were not found, with the text as it came."""
 
-    list_display = ("received", "route", "carrier_id", "recipient", "status", "error_code", "attempts", "next_try_at")
+    empty_words = "Every receipt that carriers brought belongs to a message."
+    list_display = ("received", "route", "carrier_id", "recipient", "status", "error_code", "attempts", "next_try")
     list_filter = (SearchFilter, "status", "route")
     list_select_related = ("route",)
     search_fields = ("pk",)  # see get_search_results
@@ -45,10 +46,10 @@ class UnmatchedReceiptAdmin(ReadOnlyAdmin):
     ordering = ("-pk",)
     paginator = BoundedPaginator
     fields = (
-        "received", "route", "carrier_id", "recipient", "status", "error_code", "raw", "attempts", "next_try_at",
-        "applied_at",
+        "received", "route", "carrier_id", "recipient", "status", "error_code", "raw", "attempts", "next_try",
+        "given_up",
     )  # fmt: skip
-    readonly_fields = ("received",)
+    readonly_fields = ("received", "next_try", "given_up")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UnmatchedReceipt]:
         return super().get_queryset(request).filter(message=None)
@@ -56,6 +57,15 @@ class UnmatchedReceiptAdmin(ReadOnlyAdmin):
     @display(description="received", ordering="pk")
     def received(self, receipt: UnmatchedReceipt) -> str:
         return show_moment(receipt.received_at)
+
+    @display(description="next try")
+    def next_try(self, receipt: UnmatchedReceipt) -> str:
+        """Of what was given up there is none, whatever its row still says."""
+        return show_moment(receipt.next_try_at) if receipt.applied_at is None else ""
+
+    @display(description="given up")
+    def given_up(self, receipt: UnmatchedReceipt) -> str:
+        return show_moment(receipt.applied_at) if receipt.applied_at else ""
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[UnmatchedReceipt], search_term: str

@@ -8,7 +8,8 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.urls import path
+from django.urls import path, reverse
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin, StackedInline
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminPasswordWidget
@@ -195,12 +196,32 @@ class SmppConnectorAdmin(ModelAdmin):
 # --- Plans ---------------------------------------------------------------------------------------------------------
 
 
+def describe_routes(rule: RouteRule) -> str:
+    """In their order, by percentage with it."""
+    told = [
+        f"{choice.route} ({choice.percent} %)" if rule.strategy == Strategy.PERCENTAGE else str(choice.route)
+        for choice in rule.choices.all()
+    ]
+    return ", ".join(told) or "None yet, so it counts for nothing."
+
+
 class RulesOfPlan(LabelledInline):
     model = RouteRule
-    fields = ("prefix", "strategy")
+    fields = ("prefix", "strategy", "routes")
+    readonly_fields = ("routes",)
     ordering = ("prefix",)
     extra = 1
-    show_change_link = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RouteRule]:
+        return super().get_queryset(request).prefetch_related("choices__route")
+
+    @display(description="routes")
+    def routes(self, rule: RouteRule) -> str:
+        """They are chosen on the rule's own page."""
+        if rule.pk is None:
+            return "Save, then choose its routes."
+        page = reverse("admin:messaging_routerule_change", args=[rule.pk])
+        return format_html('{} <a class="text-primary-600 underline" href="{}">Choose</a>', describe_routes(rule), page)
 
 
 class PlanForm(forms.ModelForm):
@@ -259,7 +280,7 @@ class ChoicesFormSet(forms.BaseInlineFormSet):
             return
         kept = [form.cleaned_data for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
         if not kept:
-            raise forms.ValidationError("Choose at least one route; numbers of a rule without one are sent nowhere.")
+            raise forms.ValidationError("Choose at least one route; a rule without one counts for nothing.")
         if self.instance.strategy != Strategy.PERCENTAGE:
             return
         total = sum(row.get("percent") or 0 for row in kept)
@@ -295,7 +316,4 @@ class RouteRuleAdmin(ModelAdmin):
 
     @display(description="routes")
     def routes(self, rule: RouteRule) -> str:
-        return ", ".join(
-            f"{choice.route} ({choice.percent} %)" if rule.strategy == Strategy.PERCENTAGE else str(choice.route)
-            for choice in rule.choices.all()
-        )
+        return describe_routes(rule)

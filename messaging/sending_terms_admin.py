@@ -17,14 +17,25 @@ FIELDS = (
 )  # fmt: skip
 
 
+class SendingTermsForm(forms.ModelForm):
+    class Meta:
+        model = SendingTerms
+        fields = ("account", *FIELDS)
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        for name, other in (("dispatch_from", "dispatch_until"), ("dispatch_until", "dispatch_from")):
+            if values.get(name) is None and values.get(other) is not None and not {name, other} & set(self.errors):
+                self.add_error(name, f"Enter both times, or none: {values[other]:%H:%M} stands alone.")
+        return values
+
+
 @admin.register(SendingTerms)
 class SendingTermsAdmin(ModelAdmin):
     """Limits, priority and routes of single accounts; an account without a row has no limits."""
 
-    list_display = (
-        "account", "throughput", "daily_limit", "hours", "priority", "weight", "route_plan", "waiting_days",
-        "expired_state",
-    )  # fmt: skip
+    form = SendingTermsForm
+    list_display = ("account", "throughput", "daily_limit", "hours", "priority", "weight", "route_plan")
     list_select_related = ("account", "route_plan")
     list_filter = ("route_plan",)
     search_fields = ("account__name", "account__code__iexact")

@@ -60,7 +60,8 @@ class AccountFilter(admin.SimpleListFilter):
 class UnknownMessageAdmin(ReadOnlyAdmin):
     """Nobody heard whether the carrier took these. Both decisions ask before they are carried out."""
 
-    list_display = ("written", "recipient", "account", "batch", "route", "parts", "held", "attempts", "why")
+    empty_words = "Nothing is unknown: of every message the carrier's answer was heard."
+    list_display = ("written", "recipient", "account", "batch", "route", "held", "attempts", "why")
     list_display_links = None
     list_filter = ("route", AgeFilter, AccountFilter)
     list_select_related = ("account", "batch", "route", "quote")
@@ -72,7 +73,7 @@ class UnknownMessageAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[UnknownMessage]:
         return super().get_queryset(request).filter(state="unknown")
 
-    @display(description="written to the carrier", ordering="sending_at")
+    @display(description="written", ordering="sending_at")
     def written(self, message: UnknownMessage) -> str:
         return show_moment(message.sending_at) if message.sending_at else ""
 
@@ -111,7 +112,7 @@ class UnknownMessageAdmin(ReadOnlyAdmin):
             "name": name,
             "count": queryset.count(),
             "accounts": queryset.order_by().values("account").distinct().count(),
-            "opts": self.model._meta,
+            "model_admin": self,
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "across": request.POST.get("select_across", "0"),
             "back": request.get_full_path(),

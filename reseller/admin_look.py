@@ -58,7 +58,7 @@ _NAVIGATION = [
             _link("Routes", "alt_route", "messaging_route"),
             _link("Health of routes", "monitor_heart", "messaging_route", "admin:messaging_route_health"),
             _link("Profit of routes", "savings", "messaging_route", "admin:messaging_route_profit"),
-            _link("Sending limits", "speed", "messaging_sendingterms"),
+            _link("Sending terms", "speed", "messaging_sendingterms"),
             _link("Route plans", "route", "messaging_routeplan"),
             _link("Rules of plans", "rule", "messaging_routerule"),
             _link("SMPP connectors", "settings_ethernet", "messaging_smppconnector"),

@@ -310,6 +310,7 @@ CONTENT_SECURITY_POLICY = {
 # --- Language and time -------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
 USE_I18N = True
+FORMAT_MODULE_PATH = "reseller.formats"
 USE_TZ = True
 TIME_ZONE = "UTC"  # stored; each page is shown in the account's own time zone (accounts.middleware)
 USE_THOUSAND_SEPARATOR = True

@@ -1,14 +1,26 @@
 """Staff's forms of routes, their costs and their connectors: what they refuse, and in which words."""
 
-from datetime import timedelta
+import html
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import localize
 
 from accounts.models import User
-from messaging.models import ConnectorStatus, HttpConnector, Route, SmppConnector
+from messaging.models import (
+    ConnectorStatus,
+    HttpConnector,
+    Receipt,
+    Route,
+    RouteCost,
+    RoutePlan,
+    RouteRule,
+    SendingTerms,
+    SmppConnector,
+)
 from tests.cast import PASSWORD, LogIn, Member
 from tests.messaging.rows import words
 
@@ -105,3 +117,55 @@ def test_the_list_says_in_a_word_how_each_route_is_and_which_binds_are_missing(s
     connector.save()
     Route.objects.filter(pk=route.pk).update(is_draining=False)
     assert "Switched off " in row()
+
+
+def test_a_plan_shows_the_routes_of_its_rules_and_leads_to_choosing_them(staff: Client, route: Route):
+    plan = RoutePlan.objects.get(is_default=True)
+    RouteRule.objects.create(plan=plan, prefix="64")
+    page = staff.get(reverse("admin:messaging_routeplan_change", args=[plan.pk])).content.decode()
+    for told in ("Test carrier Choose", "None yet, so it counts for nothing. Choose", "Save, then choose its routes."):
+        assert told in words(page)
+    assert reverse("admin:messaging_routerule_change", args=[plan.rules.get(prefix="64").pk]) in page
+
+
+def test_rows_are_not_titled_with_what_stands_in_them(staff: Client, route: Route):
+    RouteCost.objects.create(route=route, currency="AUD", amount="0.031")
+    page = words(staff.get(reverse("admin:messaging_route_change", args=[route.pk])).content.decode())
+    assert "0.031000 AUD" not in page
+
+
+def test_one_hour_of_dispatch_alone_is_refused_in_words(staff: Client, client_member: Member):
+    values = {
+        "account": client_member.account.pk, "dispatch_from": "08:00", "priority": "0", "weight": "1",
+        "waiting_days": "3", "expired_state": "expired",
+    }  # fmt: skip
+    page = words(staff.post(reverse("admin:messaging_sendingterms_add"), values).content.decode())
+    assert "Enter both times, or none: 08:00 stands alone." in page
+    assert "is violated" not in page
+    assert not SendingTerms.objects.exists()
+
+
+def test_an_empty_list_says_what_that_means_and_counts_nothing_out(staff: Client, route: Route):
+    def listed(model: str, **query: str) -> str:
+        return words(staff.get(reverse(f"admin:messaging_{model}_changelist"), query).content.decode())
+
+    page = listed("unknownmessage")
+    assert "Nothing is unknown: of every message the carrier's answer was heard." in html.unescape(page)
+    assert "Show all" not in page
+    page = listed("unknownmessage", q="+61400000000", age="hour")
+    assert "No unknown messages fit “+61400000000” and the filters. Show all" in page
+    assert "There is nothing here yet. Add HTTP connector" in listed("httpconnector")
+
+    moment = datetime(2026, 11, 22, 17, 30, tzinfo=UTC)
+    Receipt.objects.create(route=route, carrier_id="strange", status="DELIVRD", attempts=20, applied_at=moment)
+    page = listed("unmatchedreceipt")
+    assert " strange " in page
+    assert "Show all" not in page
+    lost = Receipt.objects.get()
+    page = words(staff.get(reverse("admin:messaging_unmatchedreceipt_change", args=[lost.pk])).content.decode())
+    assert "Given up 22 Nov 2026, 17:30:00" in page
+
+
+def test_moments_of_the_admin_are_written_as_everywhere_else():
+    assert localize(datetime(2026, 11, 2, 17, 5, tzinfo=UTC)) == "2 Nov 2026, 17:05"
+    assert localize(date(2026, 11, 2)) == "2 Nov 2026"

@@ -1,0 +1,1 @@
+"""English, as everywhere in the portal: 22 Nov 2026, 17:30."""
