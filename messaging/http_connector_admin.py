@@ -1,5 +1,6 @@
 """Staff set up how a route's carrier is asked over HTTP."""
 
+import json
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 from yarl import URL
 
 from messaging.connectors.configuration import receipt_url
@@ -24,9 +25,24 @@ from messaging.services.http_sending import PLACEHOLDERS, REGEX, read_headers, u
 _KNOWN = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 
 
+class ReadableJson(forms.JSONField):
+    """One name a line, as people read it."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+
+
 class HttpConnectorForm(forms.ModelForm):
     """Password and headers are written and never shown; empty fields leave them as they are."""
 
+    parameters = ReadableJson(
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 11}),
+        help_text=f"JSON, in whose texts stand what changes with each message: {_KNOWN}.",
+    )
+    receipt_statuses = ReadableJson(
+        required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 8}),
+        help_text=HttpConnector._meta.get_field("receipt_statuses").help_text,
+    )  # fmt: skip
     password = forms.CharField(
         max_length=200, required=False, strip=False, help_text="Never shown. Leave empty to keep the one in use.",
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
@@ -35,7 +51,9 @@ class HttpConnectorForm(forms.ModelForm):
         max_length=2000, required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="One a line, such as Authorization: Bearer 123. Never shown. Leave empty to keep those in use.",
     )  # fmt: skip
-    forgets_headers = forms.BooleanField(label="no headers any more", required=False)
+    forgets_headers = forms.BooleanField(
+        label="No headers any more", required=False, widget=UnfoldBooleanSwitchWidget, help_text="Forget those in use."
+    )
 
     class Meta:
         model = HttpConnector
@@ -128,6 +146,8 @@ class NewHttpConnectorForm(HttpConnectorForm):
         fields = ("route", "preset", "url", "username")
 
     headers = None  # type: ignore[assignment]
+    parameters = None  # type: ignore[assignment]
+    receipt_statuses = None  # type: ignore[assignment]
     forgets_headers = None  # type: ignore[assignment]
 
     def clean_route(self) -> Route:
@@ -153,6 +173,8 @@ class HttpConnectorAdmin(ModelAdmin):
         (
             "Its answers",
             {
+                "description": "A path leads into JSON, such as error.code or messages.0.id. After re: stands a regular"
+                " expression, whose first group counts.",
                 "fields": (
                     "success_path", "success_values", "id_path", "error_path", "retry_codes", "retry_statuses",
                     "window", "timeout_seconds",
@@ -162,6 +184,7 @@ class HttpConnectorAdmin(ModelAdmin):
         (
             "Its receipts",
             {
+                "description": "Names of the carrier's fields, or paths into its JSON.",
                 "fields": (
                     "receipt_address", "receipt_id_field", "receipt_status_field", "receipt_statuses",
                     "receipt_error_field", "receipt_recipient_field", "receipt_list_field",
