@@ -4,6 +4,7 @@ import os
 import signal
 from typing import Any
 
+from billiard import current_process
 from celery import Celery
 from celery.signals import beat_init, task_prerun, worker_process_init, worker_ready
 from django.db import close_old_connections
@@ -24,7 +25,8 @@ app.autodiscover_tasks()
 @worker_process_init.connect
 def _end_with_the_worker(**_: Any) -> None:
     """A worker killed by -9 would leave its pool behind, holding tasks that nobody reports on."""
-    die_with_parent(signal.SIGKILL)
+    if current_process().name != "MainProcess":  # a worker that runs its tasks itself ends as whoever started it wants
+        die_with_parent(signal.SIGKILL)
 
 
 @worker_process_init.connect

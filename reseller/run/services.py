@@ -13,15 +13,16 @@ from reseller.engines import Engine
 from reseller.processes import spawn
 from reseller.run.config import BASE_DIR, Config
 
-# Queues of each worker and how many tasks it runs at once. Dispatch is one at a time: it orders what is sent. Calls to
+# Queues of each worker and its pool: how many tasks it runs at once. Dispatch is one at a time: it orders what is sent.
+# Its tasks are many and short, so it runs them itself: handing them to a child takes half as long as they do. Calls to
 # customers' servers, which may be slow, have a worker to themselves; one task makes many calls at once. So have large
 # batches, of which one keeps a process busy for up to a minute.
 WORKERS = {
-    "worker-dispatch": ("dispatch", 1),
-    "worker-settle": ("settle,inbound", 2),
-    "worker-webhooks": ("webhooks", 1),
-    "worker-accept": ("accept", 1),
-    "worker-default": ("default,billing", 2),
+    "worker-dispatch": ("dispatch", "-P", "solo"),
+    "worker-settle": ("settle,inbound", "-c", "2"),
+    "worker-webhooks": ("webhooks", "-c", "1"),
+    "worker-accept": ("accept", "-c", "1"),
+    "worker-default": ("default,billing", "-c", "2"),
 }
 
 
@@ -70,7 +71,7 @@ def _service(name: str, command: list[str], config: Config, environment: Mapping
     return Service(name, launch, health.CHECKS[name], log)
 
 
-def worker_command(name: str, queues: str, concurrency: int) -> list[str]:
+def worker_command(name: str, queues: str, *pool: str) -> list[str]:
     """Arguments of Python that start the worker ``name``, as in WORKERS."""
     # Gossip and mingle let workers talk among themselves, which nothing here needs and which delays the start.
     options = ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
@@ -83,8 +84,7 @@ def worker_command(name: str, queues: str, concurrency: int) -> list[str]:
         "worker",
         "-Q",
         queues,
-        "-c",
-        str(concurrency),
+        *pool,
         "-n",
         f"{name}@%h",
     ]

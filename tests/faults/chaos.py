@@ -19,7 +19,7 @@ VICTIMS = (
     "worker-settle", "web", "beat", "worker-default",
 )  # fmt: skip
 KINDS = ("kill", "kill", "kill", "child", "pause", "pause", "flush", "cut", "cut", "stall")
-HAS_CHILDREN = ("web", "worker-dispatch", "worker-settle", "worker-default", "postgres")
+HAS_CHILDREN = ("web", "worker-settle", "worker-default", "postgres")
 LONGEST_PAUSE = 4.0  # seconds
 FEW_OCTETS = 40_000  # a cut comes within them: some hundred PDUs, and hardly ever between two
 

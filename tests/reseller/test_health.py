@@ -52,11 +52,12 @@ def test_a_worker_of_two_queues_needs_both(valkey):
 
 
 def test_every_queue_has_one_kind_of_worker_and_compose_starts_the_same():
-    consumed = [queue for queues, _ in WORKERS.values() for queue in queues.split(",")]
+    consumed = [queue for queues, *_ in WORKERS.values() for queue in queues.split(",")]
     assert sorted(consumed) == sorted(health.QUEUES)
     compose = (ROOT / "docker-compose.yml").read_text()
-    for name, (queues, concurrency) in WORKERS.items():
-        assert f'"worker", "-Q", "{queues}", "-c", "{concurrency}", "-n", "{name}@%h"' in compose
+    for name, (queues, *pool) in WORKERS.items():
+        arguments = ", ".join(f'"{one}"' for one in ("worker", "-Q", queues, *pool, "-n", f"{name}@%h"))
+        assert arguments in compose
 
 
 def test_connectors_prove_themselves_through_the_cache(valkey):
