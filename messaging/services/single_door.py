@@ -2,7 +2,8 @@
 
 A transaction costs much the same for one message and for a hundred, so callers that come at once share it. A lone
 message is accepted at once, and those that come meanwhile make up the next group. Only after a group of many is there a
-moment's wait: those who have just been answered come back together, and would else be two groups by turns.
+moment's wait, until as many are there again: those who have just been answered come back together, and would else be
+two groups by turns.
 """
 
 import threading
@@ -20,7 +21,7 @@ GROUP = 200  # messages in one transaction
 THREADS = 2  # groups at once; the second only while the first is held up, as two share one interpreter
 HELD_UP_SECONDS = 0.1  # for which the first who waits has waited then
 MANY = 8  # messages of a group, after which its callers are given time to come back
-RETURN_SECONDS = 0.003
+RETURN_SECONDS = 0.01  # at most; on a busy machine many callers need that long
 IDLE_SECONDS = 30.0  # after which a thread gives its database connection back and ends
 
 
@@ -31,6 +32,7 @@ class SingleDoor:
         self._threads, self._group, self._idle_seconds = threads, group, idle_seconds
         self._waiting: deque[_Caller] = deque()
         self._changed = threading.Condition()
+        self._are_back, self._expected = threading.Event(), 0
         self._running = self._idle = 0
 
     def accept(self, single: Single, timeout: float | None = 30.0) -> Batch:
@@ -46,6 +48,8 @@ class SingleDoor:
         caller = _Caller(single)
         with self._changed:
             self._waiting.append(caller)
+            if len(self._waiting) == self._expected:
+                self._are_back.set()
             if len(self._waiting) > 1:
                 pass  # the first one has told a thread
             elif self._idle:
@@ -59,8 +63,17 @@ class SingleDoor:
         while group := self._next_group():
             self._accept(group)
             if len(group) >= MANY:
-                time.sleep(RETURN_SECONDS)
+                self._wait_for(len(group))
         connection.close()
+
+    def _wait_for(self, callers: int) -> None:
+        """Until so many wait, or it has been long enough."""
+        with self._changed:
+            if len(self._waiting) >= callers:
+                return
+            self._expected = callers
+            self._are_back.clear()
+        self._are_back.wait(RETURN_SECONDS)
 
     def _next_group(self) -> "list[_Caller]":
         """What waits, up to a group; an empty one ends the thread."""

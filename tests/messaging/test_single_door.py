@@ -1,6 +1,7 @@
 """The door for single messages: callers that come at once share a transaction, and each gets its own answer."""
 
 import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -53,6 +54,31 @@ def test_each_caller_gets_its_own_answer_and_a_key_its_one_batch(committed_db: o
         futures[1].result(30)
     assert first == again != other
     assert Batch.objects.count() == 2
+
+
+def test_a_group_of_many_is_followed_by_the_next_once_as_many_are_back(
+    committed_db: object, client_member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(single_door, "RETURN_SECONDS", 4)
+    taken, go_on, accept = threading.Event(), threading.Event(), single_door.accept_singles
+
+    def accept_late(singles: list[Single]) -> Any:
+        taken.set()
+        go_on.wait(30)
+        return accept(singles)
+
+    monkeypatch.setattr(single_door, "accept_singles", accept_late)
+    door = SingleDoor(threads=1, idle_seconds=0.2)
+    door.hand_in(single(client_member, 0))
+    assert taken.wait(30)
+    begun = time.monotonic()
+    for first in (20, 40, 60):
+        futures = [door.hand_in(single(client_member, first + n)) for n in range(20)]
+        if first == 60:
+            monkeypatch.setattr(single_door, "RETURN_SECONDS", 0)  # nobody comes back after these
+        go_on.set()
+        assert all(isinstance(one.result(30), Batch) for one in futures)
+    assert time.monotonic() - begun < 4
 
 
 def test_a_group_that_is_held_up_does_not_hold_up_the_next(
