@@ -73,7 +73,7 @@ class _Side:
 _Groups = dict[_Side, list[Settlement]]
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def settle(
     *, key: str, settlements: list[Settlement], stamp: Callable[[dict[UUID, Settled]], None] | None = None
 ) -> dict[UUID, Settled]:
@@ -82,7 +82,8 @@ def settle(
     ``key`` names the chunk and makes it happen once. ``stamp`` is called with the result before a wallet is locked:
     writing it to the messages takes longest, and nobody who pays from these wallets shall wait for that.
     Raises DuplicateMovement when it happened before, and IntegrityError (hold_not_overspent) when more than what is
-    held would be settled: both mean that the caller's books are wrong, and nothing is written.
+    held would be settled: both mean that the caller's books are wrong, and nothing is written. A transaction in which
+    this is called has to end with that, or to go back to a savepoint of its caller's.
     """
     held = move_holds([row for one in settlements for row in one.holds()])
     groups: _Groups = {}

@@ -18,11 +18,9 @@ import structlog
 from django.db import Error, transaction
 
 from billing.exceptions import BillingError
-from billing.models import Quote
-from billing.prepared import PreparedCursor
+from billing.prepared import PreparedCursor, fetch_prepared
 from billing.services import settlement
 from billing.services.settlement import Settled, Settlement
-from messaging.models import Batch
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.rollups import Captured, note_captured
 
@@ -58,6 +56,10 @@ _STAMP = """
          AS s(batch_id, was_sent, settlement_id)
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.batch_id = s.batch_id AND (m.sent_at IS NOT NULL) = s.was_sent
 """
+
+# Whose prices and batches are summed up; a chunk of single messages has as many batches as messages.
+_CHAINS = "SELECT id, chain::json FROM billing_quote WHERE id = ANY(%(quotes)s::bigint[])"
+_BATCHES = "SELECT id, payer_id, code FROM messaging_batch WHERE id = ANY(%(batches)s::uuid[])"
 
 
 class Line(NamedTuple):
@@ -156,11 +158,12 @@ def _find_broken(known: tuple[UUID, ...], patience: float) -> UUID | None:
 
 def _sum_up(lines: Sequence[Line]) -> list[Settlement]:
     """One settlement per batch, with what every account above the payer earns on the captured parts."""
-    quotes = Quote.objects.in_bulk({line.quote_id for line in lines})
-    batches = Batch.objects.filter(pk__in={line.batch_id for line in lines}).values_list("pk", "payer", "code")
+    quotes = fetch_prepared(_CHAINS, {"quotes": list({line.quote_id for line in lines})})
+    margins_of = {pk: _margins(chain) for pk, chain in quotes}
+    batches = fetch_prepared(_BATCHES, {"batches": list({line.batch_id for line in lines})})
     settlements = {pk: Settlement(pk, payer, code) for pk, payer, code in batches}
     for line in lines:
-        one, margins = settlements[line.batch_id], _margins(quotes[line.quote_id])
+        one, margins = settlements[line.batch_id], margins_of[line.quote_id]
         if line.was_sent:
             one.captured += line.price
             one.captured_count += line.messages
@@ -175,10 +178,10 @@ def _sum_up(lines: Sequence[Line]) -> list[Settlement]:
     return [settlements[batch_id] for batch_id in sorted(settlements)]
 
 
-def _margins(quote: Quote) -> list[tuple[int, Decimal]]:
-    """(account, what it earns on one part): its child's price less its own, from the chain down to the payer."""
-    chain = [(owner, Decimal(price)) for owner, price in quote.chain]
-    return [(owner, below - own) for (owner, own), (_, below) in pairwise(chain) if below != own]
+def _margins(chain: list[tuple[int, str]]) -> list[tuple[int, Decimal]]:
+    """(account, what it earns on one part): its child's price less its own, from a quote's chain down to the payer."""
+    prices = [(owner, Decimal(price)) for owner, price in chain]
+    return [(owner, below - own) for (owner, own), (_, below) in pairwise(prices) if below != own]
 
 
 def _stamp(cursor: PreparedCursor, picked: list[_Picked], settled: dict[UUID, Settled]) -> None:
