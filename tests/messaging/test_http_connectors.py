@@ -266,7 +266,7 @@ def test_staff_choose_a_preset_and_then_change_it(db, client_member: Member, log
     text = page.content.decode()
     assert f"/carrier/test/receipts/{made.receipt_secret}" in text
     assert "pw-123456" not in text
-    assert '{\n  &quot;to&quot;: &quot;{digits}&quot;,\n' in text  # a name a line
+    assert "{\n  &quot;to&quot;: &quot;{digits}&quot;,\n" in text  # a name a line
     assert "what changes with each message: {recipient}, {digits}," in text
 
     form = page.context["adminform"].form
