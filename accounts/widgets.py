@@ -1,29 +1,54 @@
 """Form widgets that Django has no fast enough word for."""
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from django import forms
 from django.forms.utils import flatatt
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+# A choice is (value, label), a group of them (label, their pairs).
+_Choice = tuple[str, str | tuple[tuple[str, str], ...]]
 
 
 class LongSelect(forms.Select):
-    """A select of hundreds of options: Django renders a template for each, which takes most of a page's time."""
+    """A select of hundreds of options, the same on every page: Django renders a template for each, every time.
+
+    Options have no attributes of their own.
+    """
 
     def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
-        widget = self.get_context(name, value, attrs)["widget"]
-        inside = format_html_join("", "{}", ((_group(label, options),) for label, options, _ in widget["optgroups"]))
-        return format_html('<select name="{}"{}>{}</select>', widget["name"], flatatt(widget["attrs"]), inside)
+        inside = _options(tuple(_plain(self.choices)))
+        for chosen in self.format_value(value):
+            option = _OPTION.format(escape(chosen), "")
+            inside = inside.replace(option, _OPTION.format(escape(chosen), " selected"), 1)
+        own = self.build_attrs(self.attrs, attrs)
+        # Every part of it was escaped when it was put together.
+        return format_html('<select name="{}"{}>{}</select>', name, flatatt(own), mark_safe(inside))  # noqa: S308
 
 
-_OPTION = '<option value="{}"{}>{}</option>'
+_OPTION = '<option value="{}"{}>'
 
 
-def _option_of(option: dict[str, Any]) -> tuple[str, SafeString, str]:
-    return option["value"], flatatt(option["attrs"]), option["label"]
+def _plain(choices: Iterable[Any]) -> Iterable[_Choice]:
+    for value, label in choices:
+        is_group = isinstance(label, list | tuple)
+        yield (
+            "" if value is None else str(value),
+            tuple((str(v), str(text)) for v, text in label) if is_group else str(label),
+        )
 
 
-def _group(label: str | None, options: list[dict[str, Any]]) -> SafeString:
-    inside = format_html_join("", _OPTION, map(_option_of, options))
-    return inside if label is None else format_html('<optgroup label="{}">{}</optgroup>', label, inside)
+@lru_cache(maxsize=32)
+def _options(choices: tuple[_Choice, ...]) -> str:
+    return format_html_join("", "{}", ((_one(value, label),) for value, label in choices))
+
+
+def _one(value: str, label: str | tuple[tuple[str, str], ...]) -> SafeString:
+    if isinstance(label, str):
+        return format_html(_OPTION + "{}</option>", value, "", label)
+    return format_html(
+        '<optgroup label="{}">{}</optgroup>', value, format_html_join("", "{}", ((_one(*one),) for one in label))
+    )
