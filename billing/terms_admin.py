@@ -104,6 +104,11 @@ class BillingTermsAdmin(ServiceAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("account", "trial_closed_at") if obj else ()
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Whose terms they are first, and the confirmation below all that it is about."""
+        closed = ("trial_closed_at",) if obj else ()
+        return (*BillingTermsForm.Meta.fields, *closed, *reversed(CONFIRMATION))
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "account":
             without = Account.objects.filter(parent__isnull=False, billing_terms=None)

@@ -57,6 +57,8 @@ def test_another_method_is_shown_first_and_done_as_it_was_shown(staff: Client, r
         "From then on the client pays: it cannot send until it has added credit."
     ]
     assert errors(shown)["confirm"] == ["Read what is said above, then switch this on and save again."]
+    order = [name for _, options in shown.context["adminform"].fieldsets for name in options["fields"]]
+    assert (order[0], order[-1]) == ("account", "confirm")  # "above" is everything
     assert (terms_of(child).method, credits_of(child.account).available) == (Method.SMS_CREDITS, D(100))
     assert save(staff, child, confirm="on", **BY_CARD).status_code == 200  # a tick for something that nobody saw
     assert terms_of(child).method == Method.SMS_CREDITS
