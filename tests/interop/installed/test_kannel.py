@@ -5,15 +5,24 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 from urllib.request import urlopen
 
 import pytest
+from django.test import Client
 
+from messaging.models import HttpConnector
+from messaging.services.receipts import apply_waiting
 from reseller.engines import reserve_port
+from tests.cast import Member
 from tests.interop.scene import EMOJI, LONG, LONG_GSM, PASSWORD, SHORT, Carrier, until
+from tests.loops import run_scenario
+from tests.messaging.carrier import connectors, in_thread, states, work_until
+from tests.messaging.rows import accept
+from tests.messaging.test_http_connectors import connect
 
 BEARERBOX, SMSBOX = (shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin") for name in ("bearerbox", "smsbox"))
 pytestmark = [
@@ -22,7 +31,7 @@ pytestmark = [
 ]
 
 # Kannel's numbers for what became of a message, in its %d.
-DELIVERED, FAILED, ACCEPTED = "1", "2", "8"
+DELIVERED, FAILED, REJECTED = "1", "2", "16"
 
 CONFIGURATION = """
 group = core
@@ -191,3 +200,37 @@ def test_what_kannel_sends_arrives_and_receipts_and_texts_go_back_to_it(tmp_path
         until(lambda: carrier.text_to("0006"), 60)
         until(lambda: carrier.outstanding == 0)
         assert not session.closed
+
+
+def test_messages_go_out_by_its_sendsms_and_its_receipts_are_read(
+    committed_db, client_member: Member, tmp_path, settings
+):
+    """The preset of HTTP connectors: what Kannel answers, converts and tells by dlr-url is what we take it for."""
+    texts = {"1111": SHORT, "2222": EMOJI, "3333": LONG, "4444": LONG_GSM, "0002": "fails", "0001": "refused"}
+    with Carrier(tmp_path / "carrier") as carrier, Ear() as ear, kannel(tmp_path, carrier, ear) as peer:
+        settings.SITE_URL = f"http://127.0.0.1:{ear.port}"
+        url = f"http://127.0.0.1:{peer.sendsms}/cgi-bin/sendsms"
+        connect(url, "kannel", username="tester", password="interop")
+
+        async def scenario() -> None:
+            for ending, text in texts.items():
+                await in_thread(partial(accept, client_member, [f"+6141234{ending}"], text=text))
+            async with connectors():
+                await work_until(lambda: set(states().values()) == {"sent"})
+
+        run_scenario(scenario())
+        told = f"/carrier/test/receipts/{HttpConnector.objects.get().receipt_secret}"
+        until(lambda: final(ear.of(told)) == len(texts), 30)
+        assert {ending: carrier.text_to(ending) for ending in texts if ending != "0001"} == {
+            ending: text for ending, text in texts.items() if ending != "0001"
+        }
+    for receipt in ear.of(told):
+        assert Client().get(told, receipt).status_code == 200
+    apply_waiting(1000)
+    wanted = dict.fromkeys(texts, "delivered") | {"0002": "undelivered", "0001": "undelivered"}
+    assert states() == wanted
+
+
+def final(receipts: list[dict[str, str]]) -> int:
+    """How many messages are told of for the last time."""
+    return len({one["id"] for one in receipts if one["status"] in (DELIVERED, FAILED, REJECTED)})
