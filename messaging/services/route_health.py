@@ -71,7 +71,14 @@ class RouteState:
 
     @cached_property
     def binds(self) -> list[ConnectorStatus]:
-        return sorted(self.route.statuses.all(), key=lambda one: one.bind)
+        """Of those that the connector asked for once and does not any more, nobody tells again."""
+        told = (one for one in self.route.statuses.all() if one.bind < self.wanted or not self.is_silent(one))
+        return sorted(told, key=lambda one: one.bind)
+
+    @property
+    def in_hand(self) -> int:
+        """Claimed messages that have no answer yet."""
+        return sum(one.in_hand for one in self.binds if not self.is_silent(one))
 
     @property
     def bound(self) -> int:
@@ -96,7 +103,7 @@ class RouteState:
             return "Switched off" if has_one else "No connector"
         if not self.bound:
             return "Down"
-        return "Throttled" if any(one.slowed_since for one in self.binds) else "Up"
+        return "Throttled" if any(one.slowed_since and not self.is_silent(one) for one in self.binds) else "Up"
 
     @property
     def state(self) -> tuple[str, str]:
@@ -118,7 +125,6 @@ class Health(RouteState):
     """One route now. ``rate`` is answers a second and ``error_share`` a percentage, both of the last two minutes."""
 
     queued: int
-    in_hand: int
     window: int
     rate: float
     error_share: float | None
@@ -143,7 +149,7 @@ def health_of(routes: Sequence[Route]) -> list[Health]:
         good, bad = row.get("sent", 0), row.get("refused", 0) + row.get("later", 0) + row.get("lost", 0)
         connector = getattr(route, "smpp_connector", None) or getattr(route, "http_connector", None)
         found.append(Health(
-            route, count_queued(route.pk), sum(one.in_hand for one in route.statuses.all()),
+            route, count_queued(route.pk),
             (connector.window * getattr(connector, "binds", 1)) if connector else 0,
             (good + bad) / seconds, 100 * bad / (good + bad) if good + bad else None, delays.get(route.pk),
         ))  # fmt: skip

@@ -109,6 +109,15 @@ def test_the_list_says_in_a_word_how_each_route_is_and_which_binds_are_missing(s
             route=route, bind=bind, state=state, detail=detail, since=now, seen_at=now - timedelta(seconds=age)
         )
     assert "Up 1 of 3 bound; 1: Refused ESME_RINVPASWD; 2: Silent " in row()
+    gone = {"in_hand": 40, "slowed_since": now, "seen_at": now - timedelta(seconds=60)}  # what they told last
+    ConnectorStatus.objects.exclude(bind=0).update(**gone)
+    SmppConnector.objects.update(binds=1)
+    told = row()
+    assert "Up 1 of 1 bound " in told
+    assert "Silent" not in told
+    page = staff.get(reverse("admin:messaging_route_health_of", args=[route.pk])).content.decode()
+    assert "Window 0 of 50" in words(page)
+    SmppConnector.objects.update(binds=3)
     Route.objects.filter(pk=route.pk).update(is_paused=True, is_draining=True)
     assert "Paused and draining 1 of 3 bound" in row()
     Route.objects.filter(pk=route.pk).update(is_paused=False)
