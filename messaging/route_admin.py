@@ -3,7 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -309,6 +309,15 @@ class RouteRuleAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RouteRule]:
         return super().get_queryset(request).prefetch_related("choices__route")
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """A route that nobody runs is neither up nor down: what it is given stays with it (docs/routes.md)."""
+        super().save_related(request, form, formsets, change)
+        choices = form.instance.choices.select_related("route__smpp_connector", "route__http_connector")
+        for route in (choice.route for choice in choices):
+            if not RouteState(route).wanted:
+                words = f"{route} has no connector that is switched on: messages that it is given wait for one."
+                self.message_user(request, words, messages.WARNING)
 
     @display(description="prefix", ordering="prefix")
     def shown_prefix(self, rule: RouteRule) -> str:

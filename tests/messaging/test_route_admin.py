@@ -178,3 +178,18 @@ def test_an_empty_list_says_what_that_means_and_counts_nothing_out(staff: Client
 def test_moments_of_the_admin_are_written_as_everywhere_else():
     assert localize(datetime(2026, 11, 2, 17, 5, tzinfo=UTC)) == "2 Nov 2026, 17:05"
     assert localize(date(2026, 11, 2)) == "2 Nov 2026"
+
+
+def test_staff_are_warned_of_a_route_that_nobody_runs_when_they_choose_it(staff: Client, route: Route):
+    rule = RouteRule.objects.get(plan__is_default=True, prefix="")
+    [choice] = rule.choices.all()
+    values = {
+        "plan": rule.plan_id, "prefix": "", "strategy": "priority", "choices-TOTAL_FORMS": "1",
+        "choices-INITIAL_FORMS": "1", "choices-0-id": choice.pk, "choices-0-rule": rule.pk,
+        "choices-0-position": "1", "choices-0-route": route.pk,
+    }  # fmt: skip
+    page = reverse("admin:messaging_routerule_change", args=[rule.pk])
+    warning = "Test carrier has no connector that is switched on: messages that it is given wait for one."
+    assert warning in words(staff.post(page, values, follow=True).content.decode())
+    SmppConnector.objects.create(route=route, host="h", system_id="s")
+    assert warning not in words(staff.post(page, values, follow=True).content.decode())
