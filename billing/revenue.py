@@ -3,8 +3,8 @@
 from datetime import datetime
 from decimal import Decimal
 
+from accounts.prepared import fetch_prepared
 from billing.models import LedgerAccount
-from billing.prepared import fetch_prepared
 from billing.statements import FIRST_FROM, LAST_BEFORE, LONGEST_TRANSACTION
 
 # An account's entries and their running balances have one order, by id, and ids are given in the order of time, at the

@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.http import Http404
 
 from accounts.models import Account
+from accounts.prepared import fetch_prepared
 from billing.models import CREDITS, BillingTerms, CountryMargin, LedgerAccount, LedgerEntry, SavedCard, TopUp
-from billing.prepared import fetch_prepared
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from django.db.models import Q, QuerySet, Sum, Value
 from django.db.models.functions import Coalesce
 
 from accounts.models import Account, Membership, User
+from accounts.prepared import fetch_prepared
 from billing.models import CREDITS, LedgerAccount, LedgerEntry, LedgerTransaction, MoneyField
-from billing.prepared import fetch_prepared
 
 PAGE_SIZE = 50
 LONGEST_TRANSACTION = timedelta(hours=1)

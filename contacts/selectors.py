@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404
 
 from accounts.models import Account
 from accounts.phones import read_mobile
-from billing.prepared import fetch_prepared
+from accounts.prepared import fetch_prepared
 from contacts.merge import Person
 from contacts.models import Contact, ContactList, ListMember, OptOut
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from accounts.models import Account
-from billing.prepared import fetch_prepared
+from accounts.prepared import fetch_prepared
 from messaging.inbox import MOST_COUNTED
 
 # As messaging.inbox.unread_count, keywords.selectors.offers_keywords and billing.selectors.frozen_accounts read.

@@ -127,7 +127,7 @@ TEMPLATES = [
 DATABASE_APP_ROLE = env.str("DATABASE_APP_ROLE", "reseller_app")
 _database = env.db_url_config(secret("DATABASE_URL", "postgres://postgres@127.0.0.1:5432/reseller"))
 _database |= {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": 300, "CONN_HEALTH_CHECKS": True}
-# The threshold lets billing/prepared.py prepare statements; Django's own never are.
+# The threshold lets accounts/prepared.py prepare statements; Django's own never are.
 _as_application = {"options": f"-c role={DATABASE_APP_ROLE}", "prepare_threshold": 5}
 DATABASES = {
     "default": _database | {"OPTIONS": _database.get("OPTIONS", {}) | _as_application},

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Account, AuditEntry, User
+from accounts.prepared import PreparedCursor
 
 _NOTE = """
     INSERT INTO accounts_auditentry (account_id, actor_id, action, subject, data, created_at)
-    SELECT d.account, d.actor, %(action)s, d.subject, '{}'::jsonb, %(now)s
+    SELECT d.account, d.actor, %(action)s::text, d.subject, '{}'::jsonb, %(now)s::timestamptz
     FROM unnest(%(accounts)s::bigint[], %(actors)s::bigint[], %(subjects)s::text[]) AS d(account, actor, subject)
 """
 
@@ -28,7 +29,6 @@ def record_all(action: str, deeds: list[tuple[Account, User | None, str]]) -> No
     rows = [(account.pk, actor.pk if actor else None, subject) for account, actor, subject in deeds]
     accounts, actors, subjects = (list(column) for column in zip(*rows, strict=True))
     now = timezone.now()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _NOTE, {"accounts": accounts, "actors": actors, "subjects": subjects, "action": action, "now": now}
-        )
+    values = {"accounts": accounts, "actors": actors, "subjects": subjects, "action": action, "now": now}
+    with PreparedCursor() as cursor:
+        cursor.execute(_NOTE, values, prepare=True)

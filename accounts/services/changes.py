@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 from django.db import connection
 
 from accounts.models import Account
+from accounts.prepared import fetch_prepared
 
 T = TypeVar("T")
 
@@ -22,8 +23,8 @@ KEPT_HOURS = 1
 
 _LOOK = """
     SELECT pg_current_snapshot()::text,
-        EXISTS (SELECT FROM accounts_termschange WHERE xid >= pg_snapshot_xmin(%(since)s::pg_snapshot)
-                AND NOT pg_visible_in_snapshot(xid, %(since)s::pg_snapshot)),
+        EXISTS (SELECT FROM accounts_termschange WHERE xid >= pg_snapshot_xmin(%(since)s::text::pg_snapshot)
+                AND NOT pg_visible_in_snapshot(xid, %(since)s::text::pg_snapshot)),
         EXISTS (SELECT FROM accounts_termschange WHERE xid = pg_current_xact_id_if_assigned())
 """
 _NEVER = "1:1:"  # a snapshot from before everything
@@ -54,9 +55,7 @@ class Kept(Generic[T]):
         """
         with self._lock:
             database = str(connection.settings_dict["NAME"])
-            with connection.cursor() as cursor:
-                cursor.execute(_LOOK, {"since": self._snapshot})
-                snapshot, has_changed, has_own = cursor.fetchone()
+            [(snapshot, has_changed, has_own)] = fetch_prepared(_LOOK, {"since": self._snapshot})
             if has_own:
                 return self._read
             is_old = time.monotonic() - self._since > LONGEST or len(self._found) > MOST

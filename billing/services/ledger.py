@@ -16,10 +16,10 @@ from uuid import UUID
 from django.db import IntegrityError, connection
 
 from accounts.models import Account, User
+from accounts.prepared import fetch_prepared, one_statement
 from accounts.services.accounts import get_platform
 from billing.exceptions import BillingError
 from billing.models import Hold, LedgerAccount, LedgerTransaction
-from billing.prepared import fetch_prepared, one_statement
 from billing.services.refusals import Entries, explain
 
 Kind = LedgerAccount.Kind
@@ -334,12 +334,12 @@ def move_holds(
 
 
 Books = dict[tuple[int, str, str], int]  # (owner's id, kind, currency) -> ledger account's id
+_BOOKS = "SELECT owner_id, kind, currency, id FROM billing_ledgeraccount WHERE owner_id = ANY(%(owners)s::bigint[])"
 
 
 def open_books(wanted: set[tuple[int, str, str]]) -> Books:
     """Find these ledger accounts in one query, and open what is missing in one order for everybody."""
-    rows = LedgerAccount.objects.filter(owner__in={owner for owner, _, _ in wanted})
-    found = rows.values_list("owner", "kind", "currency", "pk")
+    found = fetch_prepared(_BOOKS, {"owners": list({owner for owner, _, _ in wanted})})
     books = {(owner, kind, currency): pk for owner, kind, currency, pk in found}
     for owner, kind, currency in sorted(wanted - books.keys()):
         row, _ = LedgerAccount.objects.get_or_create(owner_id=owner, kind=kind, currency=currency)

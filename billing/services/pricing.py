@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from accounts.countries import country_name
 from accounts.models import Account
+from accounts.prepared import fetch_prepared
 from billing.exceptions import NoPrice, NotAllowed, NotLocal, TermsChanged
 from billing.models import CREDITS, BillingTerms, CountryMargin, Quote, Rate, RateCard, RateOverride
-from billing.prepared import fetch_prepared
 
 _METHODS = "SELECT account_id, method FROM billing_billingterms WHERE account_id = ANY(%(accounts)s::bigint[])"
 

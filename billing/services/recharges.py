@@ -17,13 +17,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Account, User
+from accounts.prepared import fetch_prepared
 from accounts.services import audit
 from accounts.services.mail import queue_mail
 from billing.exceptions import BillingError, NotAllowed, TopUpRefused
 from billing.gateways.exceptions import GatewayError
 from billing.models import AutoRecharge, SavedCard, TopUp
 from billing.people import notice_address
-from billing.prepared import fetch_prepared
 from billing.selectors import balance_of
 from billing.services import cards, topups
 from billing.services.recharge_pauses import resume_covered, with_available

@@ -6,8 +6,8 @@ from django.db import models, transaction
 from django.utils import timezone
 
 from accounts.models import Account, User
+from accounts.prepared import fetch_prepared
 from accounts.services import audit
-from billing.prepared import fetch_prepared
 from contacts.exceptions import BadNumber
 from contacts.models import OptOut
 

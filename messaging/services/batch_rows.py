@@ -14,8 +14,8 @@ from django.db import connection
 from django.db.models.base import ModelState
 
 from accounts.codes import new_code
+from accounts.prepared import PreparedCursor, fetch_prepared
 from billing.models import Quote
-from billing.prepared import PreparedCursor, fetch_prepared
 from messaging.models import Batch, Message
 from messaging.services.batch_plan import Plan
 from messaging.services.rollups import note_accepted

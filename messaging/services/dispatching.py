@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from django.db import OperationalError, transaction
 
-from billing.prepared import PreparedCursor
+from accounts.prepared import PreparedCursor
 from messaging.models import MessageClass, Route
 from messaging.services.plans import PINS
 from messaging.services.rollups import note_late

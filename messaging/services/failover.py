@@ -17,8 +17,8 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts.models import Account
+from accounts.prepared import PreparedCursor
 from billing.models import CREDITS, Quote
-from billing.prepared import PreparedCursor
 from messaging.models import Message, Route
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans
 from messaging.services.rollups import CHANGED, NOTE

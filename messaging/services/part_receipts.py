@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from billing.prepared import PreparedCursor
+from accounts.prepared import PreparedCursor
 from messaging.models import Message
 from messaging.services.receipt_matching import Key, OpenReceipt
 from smpp.receipts import ReceiptStatus

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from django.db import connection
 from django.utils import timezone
 
-from billing.prepared import AnyCursor
+from accounts.prepared import AnyCursor
 
 MONTHS_AHEAD = 3
 

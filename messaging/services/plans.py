@@ -10,7 +10,7 @@ As their plan is always the same, it is made once for each connection: they run 
 them for all months takes longer than running it for a few messages.
 """
 
-from billing.prepared import AnyCursor
+from accounts.prepared import AnyCursor
 
 SETTINGS = {
     "enable_seqscan": "off",

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from billing.prepared import AnyCursor
+from accounts.prepared import AnyCursor
 from messaging.services.partitions import months_since
 from smpp.receipt_ids import IdFormat, likely_ids, receipt_ids
 

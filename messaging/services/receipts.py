@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 from django.db import transaction
 
-from billing.prepared import PreparedCursor
+from accounts.prepared import PreparedCursor
 from billing.services.settlement import Settled
 from messaging.models import Message
 from messaging.services.carrier_keys import NAMED, WITH_IDS

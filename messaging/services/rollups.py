@@ -18,7 +18,7 @@ import structlog
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing.prepared import PreparedCursor
+from accounts.prepared import PreparedCursor
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db.models import Count, Q
 from django.utils import timezone
 
-from billing.prepared import fetch_prepared
+from accounts.prepared import fetch_prepared
 from messaging.models import ConnectorStatus
 
 State = ConnectorStatus.State

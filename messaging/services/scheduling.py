@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from billing.prepared import PreparedCursor
+from accounts.prepared import PreparedCursor
 from messaging.exceptions import BadSchedule, BadValidity
 from messaging.services.plans import pin_plans
 from messaging.services.rollups import note_late

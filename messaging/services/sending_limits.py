@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from billing.prepared import PreparedCursor
+from accounts.prepared import PreparedCursor
 
 _LIMITED = """
     SELECT t.account_id, t.throughput, t.daily_limit, a.time_zone, now()

@@ -17,8 +17,8 @@ from uuid import UUID
 import structlog
 from django.db import Error, transaction
 
+from accounts.prepared import PreparedCursor, fetch_prepared
 from billing.exceptions import BillingError
-from billing.prepared import PreparedCursor, fetch_prepared
 from billing.services import settlement
 from billing.services.settlement import Settled, Settlement
 from messaging.services.plans import join_by_hash, pin_plans, unpin_plans

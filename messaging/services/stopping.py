@@ -5,7 +5,7 @@ from functools import partial
 from django.db import connection, transaction
 from django.utils import timezone
 
-from billing.prepared import fetch_prepared
+from accounts.prepared import fetch_prepared
 from contacts.models import OptOut
 from messaging.models import Message
 from messaging.services.plans import pin_plans

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from django.db import connection
 
-from billing.prepared import fetch_prepared
+from accounts.prepared import fetch_prepared
 from billing.selectors import balance_of
 from contacts.models import OptOut
 from contacts.services.lists import Person, add_people, create_list
