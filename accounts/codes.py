@@ -11,7 +11,8 @@ _PAIRS = [second + first for first in ALPHABET for second in ALPHABET]
 
 def new_code(length: int = 10) -> str:
     """Return a random code of ``length`` characters (10 characters = 49 bits; uniqueness is the column's job)."""
-    drawn, pairs = secrets.randbelow(len(ALPHABET) ** length), []
+    # Eight octets more than a code needs: no code is likelier than another by more than 1 in 10^19.
+    drawn, pairs = int.from_bytes(secrets.token_bytes(length + 8)), []
     for _ in range((length + 1) // 2):
         drawn, index = divmod(drawn, len(_PAIRS))
         pairs.append(_PAIRS[index])

@@ -77,6 +77,9 @@ class Plan:
         object.__setattr__(self, "total", sum((row.total for row in destinations), Decimal(0)))
 
     def _sum_destinations(self) -> list[Destination]:
+        if len(self.recipients) == 1:  # as each single message has
+            price, parts = self.recipients[0].price, self.recipients[0].parts
+            return [Destination(price.prefix, price.country, 1, parts, price.price, price.price * parts)]
         parts: defaultdict[str, list[int]] = defaultdict(list)
         prices: dict[str, UnitPrice] = {}
         for recipient in self.recipients:
