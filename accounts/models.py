@@ -153,7 +153,10 @@ class Membership(models.Model):
 class AuditEntry(models.Model):
     """Who did what to whom; written in the same transaction as the deed, never changed."""
 
-    account = models.ForeignKey(Account, models.PROTECT, related_name="audit_entries", db_index=False)
+    # That there is this account is checked for a whole statement at once, without locks (migrations/0006).
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="audit_entries", db_index=False, db_constraint=False
+    )
     actor = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
     action = models.CharField(max_length=60, help_text="noun.verb, such as client.suspended")
     subject = models.CharField(max_length=60, blank=True, help_text="Public code of what was acted upon.")

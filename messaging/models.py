@@ -48,8 +48,9 @@ class Batch(models.Model):
 
     id = models.UUIDField(primary_key=True, db_default=UuidV7(), editable=False)
     code = models.CharField(max_length=12, unique=True, default=new_code, editable=False)
-    account = models.ForeignKey(Account, models.PROTECT, related_name="batches", db_index=False)
-    payer = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False)
+    # That there are these accounts is checked for a whole statement at once, without locks (migrations/0033).
+    account = models.ForeignKey(Account, models.PROTECT, related_name="batches", db_index=False, db_constraint=False)
+    payer = models.ForeignKey(Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+", db_index=False)
     door = models.CharField(max_length=10, choices=Door.choices)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PREPARING)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts.services.accounts import suspend_account
@@ -200,3 +200,24 @@ def test_a_group_asks_the_database_as_often_as_a_pair(client_member: Member) -> 
             accept_singles([single(client_member, f"04123456{n}") for n in range(10, 10 + size)])
         counts.append(len(queries))
     assert counts[1] == counts[2]
+
+
+@pytest.mark.parametrize("statement", [
+    """INSERT INTO messaging_batch (id, code, account_id, payer_id, door, state, sender, text, encoding, message_class,
+        idempotency_key, message_count, excluded_count, part_count, currency, price, refusal, created_at)
+    SELECT uuidv7(), substr(md5(random()::text), 1, 10), account_id, payer, door, state, sender, text, encoding,
+        message_class, '', 1, 0, 1, currency, price, '', now()
+    FROM messaging_batch, unnest(ARRAY[payer_id, {account}]) AS payer""",
+    "UPDATE messaging_batch SET account_id = {account}",
+    "UPDATE messaging_batch SET payer_id = {account}",
+    """INSERT INTO accounts_auditentry (account_id, action, subject, data, created_at)
+    SELECT unnest(ARRAY[account_id, {account}]), 'batch.accepted', '', '{{}}', now() FROM messaging_batch""",
+    "UPDATE accounts_auditentry SET account_id = {account}",
+])  # fmt: skip
+def test_no_batch_and_no_audit_entry_is_of_an_account_that_there_is_not(client_member: Member, statement: str) -> None:
+    accept_singles([single(client_member)])
+    with connection.cursor() as cursor:
+        cursor.execute(statement.format(account=client_member.account.pk))
+        assert cursor.rowcount
+        with pytest.raises(IntegrityError, match="which there"), transaction.atomic():
+            cursor.execute(statement.format(account=2_000_000_000))
