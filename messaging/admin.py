@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline, show_moment
 from billing.models import Hold
+from billing.wording import money_cell
 from messaging import (  # noqa: F401  (register themselves)
     http_connector_admin,
     http_inbound_admin,
@@ -45,7 +46,7 @@ class ExclusionInline(ReadOnlyInline):
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
     list_display = (
-        "code", "account", "created_at", "shown_state", "door", "message_count", "part_count", "price", "currency",
+        "code", "account", "created_at", "shown_state", "door", "message_count", "part_count", "shown_price",
     )  # fmt: skip
     list_filter = ("state", "door")
     list_select_related = ("account",)
@@ -58,6 +59,10 @@ class BatchAdmin(ReadOnlyAdmin):
     @display(description="state", ordering="state", label=BATCH_LABELS)
     def shown_state(self, batch: Batch) -> str:
         return str(batch.get_state_display())
+
+    @display(description="price", ordering="price")
+    def shown_price(self, batch: Batch) -> str:
+        return money_cell(batch.price, batch.currency)
 
     @display(description="hold")
     def money(self, batch: Batch) -> str:
@@ -104,9 +109,11 @@ class ReceiptInline(ReadOnlyInline):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
-    list_display = ("accepted", "recipient", "account", "batch", "shown_state", "parts", "price", "route", "sent_at")
+    list_display = (
+        "accepted", "recipient", "account", "batch", "shown_state", "parts", "shown_price", "route", "sent_at",
+    )  # fmt: skip
     list_filter = ("state", "route")
-    list_select_related = ("account", "batch", "route")
+    list_select_related = ("account", "batch", "route", "quote")
     search_fields = ("pk",)  # see get_search_results
     search_help_text = "Message id, number (+61…), carrier's id, or batch code. The list shows the newest 5,000."
     ordering = ("-pk",)
@@ -121,6 +128,10 @@ class MessageAdmin(ReadOnlyAdmin):
     @display(description="state", label=MESSAGE_LABELS)
     def shown_state(self, message: Message) -> str:
         return str(message.get_state_display())
+
+    @display(description="price")
+    def shown_price(self, message: Message) -> str:
+        return money_cell(message.price, message.quote.currency)
 
     @display(description="parts at the carrier")
     def carrier_parts(self, message: Message) -> str:
