@@ -49,7 +49,7 @@ class Double:
 
     def events(self, reference: str = "") -> list[dict[str, Any]]:
         query = f"?reference={reference}" if reference else ""
-        return requests.get(f"{self.url}/_double/events{query}", timeout=5).json()
+        return requests.get(f"{self.url}/_double/events{query}", timeout=30).json()
 
     def received(self, count: int) -> list[Webhook]:
         """Wait until ``count`` deliveries have come."""

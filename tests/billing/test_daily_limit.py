@@ -1,4 +1,3 @@
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from billing.services import topups
 from billing.services.topup_limits import room_of
 from billing.services.topups import Payment, cancel_topup, settle_payment, start_topup
 from tests.cast import Member, make_client
+from tests.meeting import SURELY, meet
 from tests.stripe_double import Double
 
 D = Decimal
@@ -124,22 +124,11 @@ def test_without_a_daily_limit_the_fixed_amount_can_be_added_again(double: Doubl
 RunTogether = Callable[[int, Callable[[int], Any]], list[Any]]
 
 
-def slow_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretch the time between looking at the limit and writing, so that an unlocked race is sure to be lost."""
-    check = topups.check_amount
-
-    def slowly(**arguments: Any) -> None:
-        check(**arguments)
-        time.sleep(0.3)
-
-    monkeypatch.setattr(topups, "check_amount", slowly)
-
-
 def test_two_browsers_at_once_cannot_pass_the_limit(
     committed_db: object, double: Double, client_member: Member, run_together: RunTogether,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    slow_check(monkeypatch)
+    meet(monkeypatch, topups, "check_amount", after=True)
     outcomes = run_together(2, lambda _: start(client_member, "60"))
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["TopUp", "TopUpRefused"]
     assert TopUp.objects.filter(state="pending").count() == 1
@@ -152,7 +141,7 @@ def test_canary_without_the_lock_two_browsers_do_pass_the_limit(
     def unlocked(account: Account) -> BillingTerms:
         return BillingTerms.objects.select_related("account").get(pk=account.pk)
 
-    slow_check(monkeypatch)
+    meet(monkeypatch, topups, "check_amount", patience=SURELY, after=True)
     monkeypatch.setattr(topups, "locked_terms", unlocked)
     outcomes = run_together(2, lambda _: start(client_member, "60"))
     assert [type(outcome).__name__ for outcome in outcomes] == ["TopUp", "TopUp"]

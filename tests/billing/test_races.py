@@ -7,7 +7,6 @@ automatic recharges in test_recharges.py, switching the payer during a send in t
 import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -34,6 +33,7 @@ from messaging.services.cancelling import cancel_batch
 from messaging.services.settling import settle_chunk, settle_waiting
 from tests.billing.credits import give, make_credits_client
 from tests.cast import Member
+from tests.meeting import SURELY, meet
 from tests.messaging.rows import AU, accept, settle_as
 
 D = Decimal
@@ -46,18 +46,6 @@ def as_owner(*statements: str) -> None:
         cursor.execute("SET LOCAL ROLE NONE")
         for sql in statements:
             cursor.execute(sql)
-
-
-def meet_before(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, threads: int) -> None:
-    """All threads reach ``module.name`` before any goes on; whoever a lock keeps away is waited for in vain."""
-    real, barrier = getattr(module, name), threading.Barrier(threads)
-
-    def meeting(*args: Any, **kwargs: Any) -> Any:
-        with suppress(threading.BrokenBarrierError):
-            barrier.wait(timeout=1)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(module, name, meeting)
 
 
 # --- 50 sends on a wallet that covers 10 ---------------------------------------------------------------------------
@@ -183,7 +171,7 @@ def pay_twice(member: Member, run_together: RunTogether) -> list[Any]:
 def test_a_payment_heard_twice_at_once_is_credited_once(
     committed_db: object, client_member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meet_before(monkeypatch, topups, "_credit", 2)
+    meet(monkeypatch, topups, "_credit")
     assert pay_twice(client_member, run_together) == ["", ""]
     assert balance_of(client_member.account).available == D(60)
     assert LedgerTransaction.objects.filter(kind="topup").count() == 1
@@ -193,7 +181,7 @@ def test_canary_without_the_topups_lock_only_its_key_keeps_it_from_being_credite
     committed_db: object, client_member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlock(monkeypatch)
-    meet_before(monkeypatch, topups, "_credit", 2)
+    meet(monkeypatch, topups, "_credit", patience=SURELY)
     outcomes = pay_twice(client_member, run_together)
     assert Counter(type(outcome).__name__ for outcome in outcomes) == {"str": 1, DuplicateMovement.__name__: 1}
     assert balance_of(client_member.account).available == D(60)
@@ -210,7 +198,7 @@ def test_canary_without_lock_and_key_it_is_credited_twice(
     as_owner("ALTER TABLE billing_topup DISABLE TRIGGER USER")
     unlock(monkeypatch)
     monkeypatch.setattr(card_movements, "post", without_key)
-    meet_before(monkeypatch, topups, "_credit", 2)
+    meet(monkeypatch, topups, "_credit", patience=SURELY)
     pay_twice(client_member, run_together)
     assert balance_of(client_member.account).available == D(110)
 
@@ -223,9 +211,11 @@ def unlock(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- Settling twice at once ----------------------------------------------------------------------------------------
 
 
-def settle_twice(member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def settle_twice(
+    member: Member, run_together: RunTogether, monkeypatch: pytest.MonkeyPatch, patience: float = 1.0
+) -> list[Any]:
     settle_as(accept(member, [AU, "+61412345679"]), "sent")
-    meet_before(monkeypatch, settlement, "settle", 2)
+    meet(monkeypatch, settlement, "settle", patience=patience)
     return run_together(2, lambda _: settle_chunk())
 
 
@@ -243,7 +233,7 @@ def test_canary_without_row_locks_both_settle_and_the_ledger_refuses_the_second(
 ) -> None:
     picks = tuple(pick.replace("FOR UPDATE SKIP LOCKED", "") for pick in settling._PICKS)
     monkeypatch.setattr(settling, "_PICKS", picks)
-    outcomes = settle_twice(client_member, run_together, monkeypatch)
+    outcomes = settle_twice(client_member, run_together, monkeypatch, SURELY)
     assert sorted(type(outcome).__name__ for outcome in outcomes) in (
         [DuplicateMovement.__name__, "int"], ["IntegrityError", "int"],
     )  # fmt: skip

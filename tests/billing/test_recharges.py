@@ -1,5 +1,3 @@
-import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -19,6 +17,7 @@ from billing.services.cards import remove_card, sweep_cards
 from billing.services.recharges import recharge, set_recharge, sweep_recharges
 from tests.billing.hooks import available, deliver, keep_card, told
 from tests.cast import LogIn, Member
+from tests.meeting import SURELY, meet
 from tests.stripe_double import Double
 
 D = Decimal
@@ -207,17 +206,6 @@ def test_the_page_needs_consent_and_switches_on_and_off(
 RunTogether = Callable[[int, Callable[[int], Any]], list[Any]]
 
 
-def slow_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretch the time between looking and writing, so that an unlocked race is sure to be lost."""
-    check = recharges.check_amount
-
-    def slowly(**arguments: Any) -> None:
-        check(**arguments)
-        time.sleep(0.3)
-
-    monkeypatch.setattr(recharges, "check_amount", slowly)
-
-
 def race(double: Double, member: Member, run_together: RunTogether) -> list[str]:
     switch_on(member, keep_card(double, member))
     outcomes = run_together(3, lambda _: recharge(member.account))
@@ -228,7 +216,7 @@ def test_three_sweeps_at_once_charge_once(
     committed_db: object, double: Double, client_member: Member, run_together: RunTogether,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    slow_check(monkeypatch)
+    meet(monkeypatch, recharges, "check_amount", 3, after=True)
     assert race(double, client_member, run_together) == ["NoneType", "NoneType", "TopUp"]
     assert available(client_member) == D(50)
     assert len(told(double, 2)) == 2  # one charge at the gateway
@@ -238,14 +226,7 @@ def test_canary_without_the_locks_only_the_unique_index_stops_the_others(
     committed_db: object, double: Double, client_member: Member, run_together: RunTogether,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    all_have_looked = threading.Barrier(3)
-    check = recharges.check_amount
-
-    def check_together(**arguments: Any) -> None:
-        check(**arguments)
-        all_have_looked.wait(timeout=30)
-
-    monkeypatch.setattr(recharges, "check_amount", check_together)
+    meet(monkeypatch, recharges, "check_amount", 3, patience=SURELY, after=True)
     monkeypatch.setattr(cards, "charge", lambda topup: None)  # in flight until the others have tried
     objects = AutoRecharge.objects
     monkeypatch.setattr(type(objects), "select_for_update", lambda self, **_: self.all(), raising=False)

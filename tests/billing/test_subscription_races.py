@@ -18,9 +18,10 @@ from keywords.models import Keyword, KeywordTerms
 from keywords.services import keywords
 from keywords.services.keywords import KeywordValues, create_keyword
 from tests.billing.services import D, at, available, lease_number, make_number, movements_of, renew, set_margin
-from tests.billing.test_races import as_owner, meet_before
+from tests.billing.test_races import as_owner
 from tests.cast import Member, fund
 from tests.conftest import CommittedDatabase
+from tests.meeting import SURELY, meet
 from virtual_numbers.exceptions import NumberTaken
 from virtual_numbers.models import Lease, VirtualNumber
 from virtual_numbers.services import leasing
@@ -69,7 +70,7 @@ def test_canary_without_the_numbers_lock_the_loser_gets_no_clear_answer(
     """Both see it free; what is left is the index of leases, which knows no words."""
     fund(outsider, "100")
     do_not_lock(monkeypatch, VirtualNumber)
-    meet_before(monkeypatch, leasing, "price_for", 2)
+    meet(monkeypatch, leasing, "price_for", patience=SURELY)
     assert names(lease_twice(run_together, reseller, outsider)) == {"Lease": 1, "IntegrityError": 1}
 
 
@@ -112,7 +113,7 @@ def test_canary_without_the_subscriptions_lock_the_second_run_fails_at_the_key(
 ) -> None:
     """The movement's key still keeps the money; nothing but the lock keeps the run from failing."""
     do_not_lock(monkeypatch, Subscription)
-    meet_before(monkeypatch, subscriptions, "charge", 2)
+    meet(monkeypatch, subscriptions, "charge", patience=SURELY)
     assert renew_together(run_together, 2, "2027-02-10") == Counts(months=1, failed=1)
 
 
@@ -129,7 +130,7 @@ def test_canary_without_lock_and_keys_a_month_is_charged_twice(
 
     real = service_movements.charge
     monkeypatch.setattr(subscriptions, "charge", charge)
-    meet_before(monkeypatch, subscriptions, "charge", 2)
+    meet(monkeypatch, subscriptions, "charge", patience=SURELY)
     as_owner("DROP INDEX one_charge_a_month")
     assert renew_together(run_together, 2, "2027-02-10") == Counts(months=2)
     assert available(client_member.account) == D(24)

@@ -94,7 +94,7 @@ class BareServer(Carrier):
         return SubmitAnswer(0, f"id-{len(self.submits)}")
 
 
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

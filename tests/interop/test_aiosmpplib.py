@@ -63,7 +63,7 @@ class Peer(AbstractHook):
         )  # fmt: skip
         await self.esme.broker.enqueue(message)
 
-    async def until(self, condition, seconds: float = 10) -> None:
+    async def until(self, condition, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, (self.heard[-10:], self.statuses[-10:])

@@ -50,7 +50,7 @@ class Peer:
         }  # fmt: skip
         self.client.send_message(**(values | more))
 
-    def read_until(self, condition, seconds: float = 10) -> None:
+    def read_until(self, condition, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, (self.answers[-3:], self.delivered[-3:])

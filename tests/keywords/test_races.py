@@ -1,9 +1,7 @@
 """Two at once: the same word, the last place below the limit, an end against others. With canaries."""
 
-import threading
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +16,7 @@ from keywords.services.renewals import renew_keywords
 from tests.billing.services import D, at, available
 from tests.cast import Member
 from tests.keywords.test_services import NOW, make, own_number, switch_on
+from tests.meeting import SURELY, meet
 from virtual_numbers.models import VirtualNumber
 from virtual_numbers.services import leasing
 
@@ -28,18 +27,6 @@ RunTogether = Callable[[int, Callable[[int], Any]], list[Any]]
 def number(committed_db: object, client_member: Member) -> VirtualNumber:
     switch_on(client_member, "1")
     return own_number(client_member)
-
-
-def meet_before(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
-    """Both threads reach ``module.name`` before one goes on; whoever a lock keeps away is waited for in vain."""
-    real, barrier = getattr(module, name), threading.Barrier(2)
-
-    def meeting(*args: Any, **kwargs: Any) -> Any:
-        with suppress(threading.BrokenBarrierError):
-            barrier.wait(timeout=1)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(module, name, meeting)
 
 
 def without_lock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +45,7 @@ def make_twice(member: Member, number: VirtualNumber, run_together: RunTogether)
 
 
 def test_of_the_same_word_made_twice_at_once_one_is_made_and_paid(client_member, number, run_together, monkeypatch):
-    meet_before(monkeypatch, service, "keyword_sale")
+    meet(monkeypatch, service, "keyword_sale")
     outcomes = make_twice(client_member, number, run_together)
     assert kinds(outcomes) == {"Keyword": 1, WordRefused.__name__: 1}
     (refused,) = (one for one in outcomes if isinstance(one, WordRefused))
@@ -73,7 +60,7 @@ def test_canary_without_the_lock_only_the_unique_name_stops_the_second(
 ):
     without_lock(monkeypatch)
     monkeypatch.setattr(service, "_check_holds", lambda account, number: None)
-    meet_before(monkeypatch, service, "keyword_sale")
+    meet(monkeypatch, service, "keyword_sale", patience=SURELY)
     outcomes = make_twice(client_member, number, run_together)
     assert kinds(outcomes) == {"Keyword": 1, IntegrityError.__name__: 1}
     assert available(client_member.account) == D(9)
@@ -81,7 +68,7 @@ def test_canary_without_the_lock_only_the_unique_name_stops_the_second(
 
 def test_an_alias_and_a_new_keyword_never_share_a_word(client_member, number, run_together, monkeypatch):
     other = make(client_member, number, "other")
-    meet_before(monkeypatch, service, "_write_names")
+    meet(monkeypatch, service, "_write_names")
     outcomes = run_together(
         2,
         lambda index: (
@@ -103,7 +90,7 @@ def fill_the_limit(member: Member, number: VirtualNumber, run_together: RunToget
 
 
 def test_two_at_once_do_not_pass_the_limit(client_member, number, run_together, monkeypatch):
-    meet_before(monkeypatch, service, "keyword_sale")
+    meet(monkeypatch, service, "keyword_sale")
     assert kinds(fill_the_limit(client_member, number, run_together)) == {"Keyword": 1, KeywordRefused.__name__: 1}
     assert Keyword.objects.count() == 1
     assert available(client_member.account) == D(9)
@@ -112,7 +99,7 @@ def test_two_at_once_do_not_pass_the_limit(client_member, number, run_together, 
 def test_canary_without_the_lock_two_at_once_pass_the_limit(client_member, number, run_together, monkeypatch):
     without_lock(monkeypatch)
     monkeypatch.setattr(service, "_check_holds", lambda account, number: None)
-    meet_before(monkeypatch, service, "keyword_sale")
+    meet(monkeypatch, service, "keyword_sale", patience=SURELY)
     assert kinds(fill_the_limit(client_member, number, run_together)) == {"Keyword": 2}
     assert Keyword.objects.count() == 2
 
@@ -129,7 +116,7 @@ def test_ending_twice_at_once_ends_once(client_member, number, run_together):
 def test_a_release_against_a_new_keyword_leaves_none_in_force(client_member, number, run_together, monkeypatch):
     """Either the keyword is made and ends with the number, or the number has gone and it is refused."""
     lease = number.leases.get()
-    meet_before(monkeypatch, service, "keyword_sale")
+    meet(monkeypatch, service, "keyword_sale")
     outcomes = run_together(
         2,
         lambda index: (

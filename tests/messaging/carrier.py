@@ -74,7 +74,7 @@ def states() -> dict[str, str]:
     return {number[-4:]: state for number, state in Message.objects.values_list("recipient", "state")}
 
 
-async def work_until(done: Callable[[], bool], seconds: float = 20) -> None:
+async def work_until(done: Callable[[], bool], seconds: float = 60) -> None:
     """Do workers' work until ``done`` (called in a thread) says so; fails loudly after ``seconds``."""
     try:
         async with asyncio.timeout(seconds):

@@ -71,7 +71,7 @@ class HttpCarrier:
         """How often it was asked to send to a number that ends in these digits."""
         return sum(str(one["to"])[-4:] == digits for one in self.asked)
 
-    def wait_for(self, digits: str, seconds: float = 20) -> None:
+    def wait_for(self, digits: str, seconds: float = 60) -> None:
         """Return once it was asked to send to such a number."""
         deadline = time.monotonic() + seconds
         while not self.times(digits):

@@ -41,7 +41,7 @@ def ordinary(count: int) -> list[str]:
     return numbers(count, first=1000)
 
 
-async def work_while(condition, seconds: float = 20) -> None:
+async def work_while(condition, seconds: float = 60) -> None:
     """Do workers' work as long as ``condition()`` holds."""
     async with asyncio.timeout(seconds):
         while condition():
@@ -79,7 +79,7 @@ def test_a_killed_connector_loses_and_doubles_nothing(committed_db, client_membe
                 process.wait()
                 killed.append(await in_thread(Message.objects.filter(state="sending").count))
                 process = start(committed_db, tmp_path / "connectors.log")
-            await work_until(nothing_moves, 40)
+            await work_until(nothing_moves, 90)
             process.send_signal(signal.SIGTERM)
             assert await in_thread(process.wait, 20) == 0
         finally:
@@ -112,7 +112,7 @@ def test_broken_database_connections_lose_and_double_nothing(committed_db, clien
             for threshold in (50, 120, 200):
                 await work_while(lambda: carrier.accepted_count < threshold)  # noqa: B023
                 broken.append(await in_thread(break_connections, committed_db))
-            await work_until(nothing_moves, 30)
+            await work_until(nothing_moves, 90)
 
     play(scenario, tmp_path, retry_seconds=0.2)
 
@@ -144,7 +144,7 @@ def test_a_carrier_that_goes_away_and_returns_gets_nothing_twice(committed_db, c
             await in_thread(do_work)
             carrier = Simulator(port=ports[0], state=tmp_path, retry_seconds=0.2)
             await carrier.start()
-            await work_until(nothing_moves, 30)
+            await work_until(nothing_moves, 90)
         await carrier.stop()
 
     run_scenario(run())

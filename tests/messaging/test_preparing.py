@@ -30,9 +30,9 @@ from messaging.models import Batch, Exclusion, Message, Preparation
 from messaging.services import preparing
 from messaging.services.cancelling import cancel_batch, cancel_preparing
 from messaging.services.preparing import forget_old, prepare_next
-from tests.billing.test_races import meet_before
 from tests.cast import LogIn, Member, fund
 from tests.conftest import CommittedDatabase
+from tests.meeting import SURELY, meet
 from tests.messaging.rows import AU, AU_DEAR, NZ, amounts_in, words
 
 D = Decimal
@@ -440,7 +440,7 @@ def wait_for_the_lock() -> None:
         cursor.execute("SELECT pg_advisory_unlock(%s, %s)", account)
 
 
-def workers_inside(monkeypatch: pytest.MonkeyPatch, run_together: RunTogether) -> int:
+def workers_inside(monkeypatch: pytest.MonkeyPatch, run_together: RunTogether, patience: float = 1.0) -> int:
     """How many of two workers come as far as accepting, when both have seen the same batch waiting."""
     entered: list[int] = []
     real = preparing.accept_prepared
@@ -450,8 +450,8 @@ def workers_inside(monkeypatch: pytest.MonkeyPatch, run_together: RunTogether) -
         return real(**values)
 
     monkeypatch.setattr(preparing, "accept_prepared", counted)
-    meet_before(monkeypatch, preparing, "_begin", 2)
-    meet_before(monkeypatch, preparing, "accept_prepared", 2)
+    meet(monkeypatch, preparing, "_begin", patience=patience)
+    meet(monkeypatch, preparing, "accept_prepared", patience=patience)
     run_together(2, lambda _: prepare_next())
     return len(entered)
 
@@ -481,7 +481,7 @@ def test_the_race_of_two_workers_can_be_lost(
     monkeypatch.setattr(preparing, "_alone", lambda _: nullcontext(enter_result=True))
     monkeypatch.setattr(preparing, "_BEGIN", "SELECT %s")
     monkeypatch.setattr(QuerySet, "select_for_update", lambda found, **_: found)
-    assert workers_inside(monkeypatch, run_together) == 2
+    assert workers_inside(monkeypatch, run_together, SURELY) == 2
     batch.refresh_from_db()
     assert (batch.state, Message.objects.count(), Hold.objects.count()) == ("accepted", 3, 1)
 
@@ -516,7 +516,7 @@ def test_one_account_keeps_one_worker_busy_and_no_more(
 ):
     for member in (client_member, client_member, outsider):
         log_in(member.user).post("/send/", FORM | {"step": "preview"})
-    meet_before(monkeypatch, preparing, "_check", 3)
+    meet(monkeypatch, preparing, "_check", 3, patience=2)
     run_together(3, lambda _: prepare_next())
     left = Preparation.objects.get(state="checking")
     assert left.account == client_member.account

@@ -70,15 +70,15 @@ def parameters(**changes: str) -> dict[str, str]:
 
 def create(url: str, key: str = SECRET_KEY, idempotency: str = "", **changes: str) -> requests.Response:
     headers = {"Authorization": f"Bearer {key}"} | ({"Idempotency-Key": idempotency} if idempotency else {})
-    return requests.post(f"{url}/v1/checkout/sessions", data=parameters(**changes), headers=headers, timeout=5)
+    return requests.post(f"{url}/v1/checkout/sessions", data=parameters(**changes), headers=headers, timeout=30)
 
 
 def retrieve(url: str, path: str) -> dict[str, Any]:
-    return requests.get(f"{url}/v1/{path}", headers={"Authorization": f"Bearer {SECRET_KEY}"}, timeout=5).json()
+    return requests.get(f"{url}/v1/{path}", headers={"Authorization": f"Bearer {SECRET_KEY}"}, timeout=30).json()
 
 
 def health(url: str) -> dict[str, Any]:
-    return requests.get(f"{url}/health", timeout=5).json()
+    return requests.get(f"{url}/health", timeout=30).json()
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_it_remembers_sessions_keys_and_undelivered_events_across_a_kill(tmp_pat
     state = str(tmp_path / "deep" / "state.json")
     with process("--state", state) as (url, child):
         session = create(url, idempotency="k1").json()
-        requests.post(f"{url}/_double/sessions/{session['id']}/pay", timeout=5)
+        requests.post(f"{url}/_double/sessions/{session['id']}/pay", timeout=30)
         open_session = create(url).json()
         child.kill()
         child.wait()
@@ -175,7 +175,7 @@ def test_an_idempotency_key_replays_and_refuses_other_parameters(double: Double)
 
 
 def test_the_hosted_page_shows_the_amount_and_escapes_what_it_is_given(double: Double) -> None:
-    page = requests.get(create(double.url).json()["url"], timeout=5)
+    page = requests.get(create(double.url).json()["url"], timeout=30)
     assert "TEST DOUBLE" in page.text
     assert "50.00 AUD" in page.text
     assert "Credit for &lt;Client&gt; &amp; Co" in page.text
@@ -199,7 +199,7 @@ def test_a_card_that_is_no_good_keeps_the_page_with_the_reason(
 ) -> None:
     session = create(double.url).json()
     form = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"} | card
-    answer = requests.post(session["url"], data=form, allow_redirects=False, timeout=5)
+    answer = requests.post(session["url"], data=form, allow_redirects=False, timeout=30)
     assert answer.status_code == 200
     assert words in answer.text
     assert retrieve(double.url, f"checkout/sessions/{session['id']}")["payment_status"] == "unpaid"
@@ -208,7 +208,7 @@ def test_a_card_that_is_no_good_keeps_the_page_with_the_reason(
 def test_paying_goes_back_to_the_shop_once_and_for_all(double: Double) -> None:
     session = create(double.url).json()
     form = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123"}
-    answers = [requests.post(session["url"], data=form, allow_redirects=False, timeout=5) for _ in range(2)]
+    answers = [requests.post(session["url"], data=form, allow_redirects=False, timeout=30) for _ in range(2)]
     back = f"http://portal.example/ok?id={session['id']}"
     assert [(a.status_code, a.headers["Location"]) for a in answers] == [(303, back)] * 2
     paid = retrieve(double.url, f"checkout/sessions/{session['id']}?expand[]=payment_intent.latest_charge")
@@ -229,7 +229,7 @@ def test_a_session_expires_by_itself_and_its_page_says_so(double: Double, monkey
     session = create(double.url, expires_at=str(int(time.time()) + 1)).json()
     event = json.loads(double.received(1)[0].payload)
     assert (event["type"], event["data"]["object"]["id"]) == ("checkout.session.expired", session["id"])
-    page = requests.get(session["url"], timeout=5)
+    page = requests.get(session["url"], timeout=30)
     assert (page.status_code, "has expired" in page.text) == (410, True)
     assert SHORTEST_LIFE_SECONDS == 1800
 
@@ -244,7 +244,7 @@ def test_webhooks_are_sent_again_until_they_are_taken(double: Double) -> None:
     double.answers[:] = [500, 503, 404, 200]
     session = create(double.url).json()
     requests.post(f"{double.url}/v1/checkout/sessions/{session['id']}/expire",
-                  headers={"Authorization": f"Bearer {SECRET_KEY}"}, timeout=5)  # fmt: skip
+                  headers={"Authorization": f"Bearer {SECRET_KEY}"}, timeout=30)  # fmt: skip
     assert len({hook.payload for hook in double.received(4)}) == 1
     deadline = time.monotonic() + 5
     while health(double.url)["undelivered"]:

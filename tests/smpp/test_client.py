@@ -67,7 +67,7 @@ async def connect(port: int, inbox: Inbox | None = None, **options) -> ClientSes
     return await ClientSession.connect(config, inbox.take, inbox.closed.append)
 
 
-async def until(condition, seconds: float = 5.0) -> None:
+async def until(condition, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

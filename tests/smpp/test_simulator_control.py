@@ -192,7 +192,7 @@ def test_memory_is_bounded_per_phone_and_in_phones():
 )
 def test_what_is_no_command_is_refused_in_a_sentence_and_ends_the_connection(command_line, words):
     def speak(port):
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
             connection.sendall(f"{command_line}\n".encode())
             with connection.makefile() as lines:
                 return lines.readlines()
