@@ -7,6 +7,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html_join
 from unfold.decorators import display
 
@@ -110,7 +111,7 @@ class ReceiptInline(ReadOnlyInline):
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     list_display = (
-        "accepted", "recipient", "account", "batch", "shown_state", "parts", "shown_price", "route", "sent_at",
+        "accepted", "recipient", "account", "batch", "shown_state", "parts", "shown_price", "route", "taken",
     )  # fmt: skip
     list_filter = ("state", "route")
     list_select_related = ("account", "batch", "route", "quote")
@@ -132,6 +133,14 @@ class MessageAdmin(ReadOnlyAdmin):
     @display(description="price")
     def shown_price(self, message: Message) -> str:
         return money_cell(message.price, message.quote.currency)
+
+    @display(description="sent")
+    def taken(self, message: Message) -> str:
+        """When the carrier took it; the day only where it is another than that of acceptance."""
+        if message.sent_at is None:
+            return ""
+        sent, accepted = timezone.localtime(message.sent_at), timezone.localtime(message.accepted_at)
+        return f"{sent:%H:%M:%S}" if sent.date() == accepted.date() else show_moment(sent)
 
     @display(description="parts at the carrier")
     def carrier_parts(self, message: Message) -> str:

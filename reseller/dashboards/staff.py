@@ -65,7 +65,7 @@ def _messages(midnight: datetime) -> list[Figure]:
         Figure("Messages today", f"{accepted_since(midnight):,}", _list("messaging_message"), "UTC"),
         Figure("In the queue", _counted(sum(counts.values())), _list("messaging_message", "?state__exact=queued")),
         Figure(
-            "Unknown", _counted(unknown), _list("messaging_message", "?state__exact=unknown"),
+            "Unknown", _counted(unknown), _list("messaging_unknownmessage"),
             "written to a carrier, answer never heard", bool(unknown),
         ),
     ]  # fmt: skip
@@ -86,8 +86,9 @@ def _operation(now: datetime) -> list[Figure]:
     mails = OutgoingMail.objects.filter(state=OutgoingMail.State.FAILED).count()
     events = PaymentEvent.objects.filter(processed_at=None).count()
     disputed = TopUp.objects.filter(state=TopUp.State.DISPUTED).count()
+    health = reverse("admin:messaging_route_health")
     return [
-        Figure("Carrier binds", f"{bound} of {wanted}", _list("messaging_smppconnector"), is_alarm=bound < wanted),
+        Figure("Carrier binds", f"{bound} of {wanted}", health, is_alarm=bound < wanted),
         Figure(
             "Mails that failed", f"{mails:,}", _list("accounts_outgoingmail", "?state__exact=failed"),
             is_alarm=bool(mails),

@@ -97,6 +97,8 @@ def test_the_overview_shows_money_by_currency(staff: Client, client_member: Memb
     text = staff.get("/admin/").content.decode()
     assert "Money by currency" in text
     assert "110.00" in text, "100.00 of the reseller and 10.00 of its client"
+    for page in ("admin:messaging_unknownmessage_changelist", "admin:messaging_route_health"):
+        assert text.count(f'href="{reverse(page)}"') == 2, "in the menu and at its figure"
 
 
 # --- Reading only --------------------------------------------------------------------------------------------------
