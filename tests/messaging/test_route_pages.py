@@ -1,5 +1,6 @@
 """Staff's pages about routes: how they do now and did, what is done to them, and what they earn."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -51,6 +52,11 @@ def test_the_page_tells_how_a_route_does(staff: Client, route: Route, client_mem
     for figure in ("Up", "1 of 2", "14 of 80", "25.0 %", "2.5 s", "Queue 2"):
         assert figure in text, figure
     assert "Test carrier Up" in words(staff.get(reverse("admin:messaging_route_health")).content.decode())
+    Message.objects.filter(recipient=AU).update(state="unknown", sending_at=now)
+    page = staff.get(page_of(route)).content.decode()
+    assert "1 message unknown : nobody heard the carrier&#x27;s answer." in words(page).replace("'", "&#x27;")
+    found = staff.get(re.findall(r'href="([^"]+route__id__exact[^"]+)"', page)[0])
+    assert [one.recipient for one in found.context["cl"].result_list] == [AU]
     ConnectorStatus.objects.update(seen_at=now - timedelta(minutes=1))
     assert "Test carrier Down" in words(staff.get(page_of(route)).content.decode())
 
