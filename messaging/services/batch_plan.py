@@ -78,8 +78,9 @@ class Plan:
 
     def _sum_destinations(self) -> list[Destination]:
         if len(self.recipients) == 1:  # as each single message has
-            price, parts = self.recipients[0].price, self.recipients[0].parts
-            return [Destination(price.prefix, price.country, 1, parts, price.price, price.price * parts)]
+            only = self.recipients[0]
+            unit = only.price
+            return [Destination(unit.prefix, unit.country, 1, only.parts, unit.price, unit.price * only.parts)]
         parts: defaultdict[str, list[int]] = defaultdict(list)
         prices: dict[str, UnitPrice] = {}
         for recipient in self.recipients:
