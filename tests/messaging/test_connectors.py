@@ -6,6 +6,7 @@ import pytest
 
 from billing.models import LedgerAccount
 from billing.selectors import balance_of
+from messaging.connectors import bind
 from messaging.models import ConnectorStatus, Message, MessagePart, Receipt
 from smpp.simulator import Simulator, read_journal
 from tests.cast import Member
@@ -13,6 +14,7 @@ from tests.messaging.carrier import OPEN, connect_route, connectors, in_thread, 
 from tests.messaging.test_acceptance import accept
 
 D = Decimal
+SAID = "The connector broke: ValueError('keepalive_timeout cannot be set')"
 pytestmark = pytest.mark.usefixtures("committed_db")
 
 
@@ -85,3 +87,26 @@ def test_long_and_emoji_texts_arrive_whole_and_are_delivered_when_every_part_is(
     sent = [entry for entry in read_journal(tmp_path).accepted if entry.destination.endswith("1111")]
     assert "".join(entry.text for entry in sent) == text
     assert balance_of(client_member.account).held == D(0)
+
+
+def test_a_connector_that_breaks_says_so_beside_its_bind_and_goes_on_when_it_can(
+    client_member: Member, tmp_path, monkeypatch
+):
+    open_session, breaks = bind.open_session, True
+
+    async def broken_at_first(*args):
+        if breaks:
+            raise ValueError("keepalive_timeout cannot be set")
+        return await open_session(*args)
+
+    async def scenario(carrier: Simulator) -> None:
+        nonlocal breaks
+        await in_thread(connect_route, carrier.port)
+        await in_thread(accept, client_member, ["+61412345678"])
+        async with connectors():
+            await work_until(lambda: ConnectorStatus.objects.filter(state="down", detail__contains=SAID).exists())
+            breaks = False
+            await work_until(lambda: Message.objects.get().state == "delivered")
+
+    monkeypatch.setattr(bind, "open_session", broken_at_first)
+    play(scenario, tmp_path)
