@@ -149,5 +149,6 @@ def test_staff_see_the_disputes_of_a_payment(double: Double, paid: TopUp, log_in
     deliver(told(double, 2))
     staff = log_in(User.objects.create_superuser("staff", "staff@test.example", PASSWORD, name="Staff"))
     dispute = Dispute.objects.get()
-    assert dispute.gateway_id in staff.get(f"/admin/billing/topup/{paid.pk}/change/").content.decode()
+    shown = staff.get(f"/admin/billing/topup/{paid.pk}/change/").content.decode()
+    assert dispute.gateway_id in shown.replace("<wbr>", "")  # where a line may end
     assert dispute.gateway_id in staff.get("/admin/billing/dispute/").content.decode()
