@@ -82,7 +82,7 @@ class Long:
             return None
         known = [word for word in self.words.values() if word]
         failure = next((word for word in known if word.state != State.DELIVERED), None)
-        return failure or (known[0] if len(known) == len(self.words) else None)
+        return failure or (Word(State.DELIVERED.value) if len(known) == len(self.words) else None)
 
 
 def load_long(cursor: PreparedCursor, message_ids: list[Key]) -> dict[Key, Long]:
