@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from itertools import groupby
+from operator import attrgetter
 from typing import Unpack
 
 from django.db import IntegrityError, transaction
@@ -170,7 +171,7 @@ def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
 def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | SendingError]) -> None:
     """Fill in the answers; a key that comes twice is answered for its first message only, and what has to be accepted
     alone is not answered."""
-    numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.pk, item[1].idempotency_key, item[0]))
+    numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.pk, item[0]))
     accounts = {single.account.pk: single.account for _, single in numbered}
     hold_still(*accounts.values())
     conditions_of = kept_conditions.look()
@@ -311,7 +312,7 @@ def _frozen(plan: Plan, error: WalletFrozen) -> SendingNotAllowed:
 
 
 def _write_batches(orders: list[_Order]) -> list[Batch]:
-    """Write these batches and hold their prices; in the order of their accounts and keys.
+    """Write these batches, in the order of their accounts, and hold their prices.
 
     All or nothing is its caller's: what this raises has to end the transaction. Of several orders the database's own
     IntegrityError may say that one is refused.
@@ -322,7 +323,8 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
         batches = [_fill(prepared, orders[0], now)]
     else:
         batches = [_batch_of(order, now) for order in orders]
-        write_rows(batches)
+        # In one order for everybody: two groups with the same keys must not wait for each other.
+        write_rows(sorted(batches, key=attrgetter("account_id", "idempotency_key")))
     written = list(zip(batches, [order.plan for order in orders], strict=True))
     quotes = _save_quotes([order.plan for order in orders])
     copy_messages(written, quotes)

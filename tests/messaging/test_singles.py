@@ -160,6 +160,17 @@ def test_who_has_no_money_makes_nobody_wait(
     assert balance_of(poor.account).held == 0
 
 
+def test_money_that_does_not_cover_all_goes_to_those_that_came_first_whatever_their_keys(reseller: Member) -> None:
+    poor = make_client(reseller, "Poor")
+    fund(poor, "0.15")
+    keys = ["k9", "k10", "k1"]
+    answers = accept_singles([single(poor, f"04123456{n}", idempotency_key=key) for n, key in enumerate(keys, 10)])
+
+    assert kinds(answers) == ["Batch", "Batch", "NotEnoughMoney"]
+    sent = Message.objects.filter(batch__account=poor.account).order_by("pk")
+    assert [message.batch.idempotency_key for message in sent] == keys[:2]
+
+
 def test_a_frozen_wallet_stops_its_own_messages_only(client_member: Member, reseller: Member) -> None:
     frozen = make_client(reseller, "Frozen")
     fund(frozen, "1")
@@ -184,12 +195,12 @@ def test_a_key_is_used_once_in_a_group_and_after_it(client_member: Member) -> No
 def test_two_groups_with_the_same_keys_at_once_make_each_batch_once(
     committed_db: object, client_member: Member, run_together: RunTogether
 ) -> None:
-    singles = [single(client_member, f"04123456{n}", idempotency_key=f"k{n}") for n in range(10, 20)]
+    singles = [single(client_member, f"0412345{n}", idempotency_key=f"k{n}") for n in range(100, 220)]
     forth, back = run_together(2, lambda index: accept_singles(singles[:: -1 if index else 1]))
 
     assert [one.pk for one in forth] == [one.pk for one in reversed(back)]
-    assert Batch.objects.count() == 10
-    assert balance_of(client_member.account).held == D("0.70")
+    assert Batch.objects.count() == 120
+    assert balance_of(client_member.account).held == D("8.40")
     call_command("verify_ledger")
 
 
