@@ -7,7 +7,8 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.forms import UsernameField
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
@@ -99,6 +100,14 @@ class AccountAdmin(ModelAdmin):
     @display(description="status", ordering="status", label=STATUS_LABELS)
     def shown_status(self, account: Account) -> str:
         return str(account.get_status_display())
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """What the services refuse changes nothing and is said."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except AccountError as error:
+            messages.error(request, str(error))
+            return redirect(request.path)
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         """Through the services, so that the audit trail names what staff did."""

@@ -17,5 +17,9 @@ class EmailTaken(AccountError):
     """The e-mail or login name already belongs to a user of the portal."""
 
 
+class CountryInUse(AccountError):
+    """Something that the account has was bought for its country."""
+
+
 class WrongState(AccountError):
     """The account is not in the state that the action expects."""

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET
 
 from accounts.access import MAY_MANAGE, TenantRequest, tenant_view
-from accounts.exceptions import AccountError, EmailTaken, WrongState
+from accounts.exceptions import AccountError, CountryInUse, EmailTaken, WrongState
 from accounts.models import Account
 from accounts.selectors import get_child_for
 from accounts.services.accounts import reactivate_account, suspend_account
@@ -109,6 +109,8 @@ def _save(form: ClientForm, deed: Callable[[Any], Account]) -> Account | None:
         form.add_error("trial_credit", str(error))
     except NumberError as error:
         form.add_error("allocation", str(error))
+    except CountryInUse as error:
+        form.add_error("country", str(error))
     except AccountError as error:
         form.add_error(None, str(error))
     return None

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
-from accounts.exceptions import ChildrenNotAllowed, CurrencyMismatch, WrongState
+from accounts.countries import country_name
+from accounts.exceptions import ChildrenNotAllowed, CountryInUse, CurrencyMismatch, WrongState
 from accounts.models import Account, User
 from accounts.services import audit
 
@@ -41,7 +42,10 @@ def create_account(*, parent: Account, name: str, currency: str = "", actor: Use
 
 @transaction.atomic
 def update_account(*, account: Account, actor: User | None, **details: Any) -> Account:
-    """Change details (keys of EDITABLE) and note which."""
+    """Change details (keys of EDITABLE) and note which.
+
+    Raises CountryInUse for another country while the account has SMS credits that were bought for the old one.
+    """
     unknown = set(details) - EDITABLE
     if unknown:
         raise TypeError(f"unknown account details: {sorted(unknown)}")
@@ -51,7 +55,16 @@ def update_account(*, account: Account, actor: User | None, **details: Any) -> A
     before = {key: getattr(account, key) for key in changed}
     for key, value in changed.items():
         setattr(account, key, value)
-    account.save(update_fields=list(changed))
+    try:
+        with transaction.atomic():
+            account.save(update_fields=list(changed))
+    except IntegrityError as error:
+        if "credits_keep_country" not in str(error):
+            raise
+        raise CountryInUse(
+            f"{before.get('name', account.name)} has SMS credits that were bought for "
+            f"{country_name(before['country'])}. Take them back, or let them be used up, before its country changes."
+        ) from error
     audit.record(
         account=account, actor=actor, action="account.updated", subject=account.code, before=before, after=changed
     )

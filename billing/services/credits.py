@@ -179,6 +179,8 @@ def _transfer(
     if not 1 <= quantity <= MOST_CREDITS:
         raise BillingError(f"{quantity:,} credits cannot be transferred; enter a number from 1 to {MOST_CREDITS:,}.")
     terms = BillingTerms.objects.select_for_update().get(account=client)
+    # Its country, which they are bought for, stays from here on (billing/migrations/0022).
+    client = Account.objects.select_for_update(of=("self",), no_key=True).select_related("parent").get(pk=client.pk)
     if terms.method != BillingTerms.Method.SMS_CREDITS:
         raise NotAllowed(f"{client.name} does not send with SMS credits; change its payment method with EDIT first.")
     offer = offer_for(client)

@@ -106,7 +106,7 @@ def update_client(
     """Change a client to ``values``; each room notes what changed. ``expected_refund`` as in update_terms.
 
     Raises EmailTaken, MoneyStranded, CreditPriceChanged and TrialRefused (see billing.services.terms and trials),
-    NotAllocatable, and AccountError when the log-in is not the parent's to change.
+    NotAllocatable, CountryInUse, and AccountError when the log-in is not the parent's to change.
     """
     old_contact = client.contact_name
     # Keywords and numbers lock their rows before wallets, as making and renewing them does.

@@ -276,6 +276,7 @@ def make_lot(member: Member) -> CreditLot:
         "UPDATE billing_creditlot SET taken_back = 11",
         "UPDATE billing_creditlot SET taken_back = -1",
         "UPDATE billing_creditlot SET taken_back = 3",
+        "UPDATE accounts_account SET country = 'NZ' WHERE country = 'AU'",
     ],
 )
 def test_the_database_alone_keeps_credit_lots(client_member: Member, statement: str) -> None:

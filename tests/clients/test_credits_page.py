@@ -9,10 +9,11 @@ from django.test import Client
 
 from accounts.models import Account, Membership
 from accounts.services.users import create_member
+from billing.exceptions import CreditPriceChanged
 from billing.models import CreditLot, NoticeTerms
 from billing.selectors import balance_of, credits_of
 from messaging.models import Batch, Message
-from tests.billing.credits import give, make_credits_client
+from tests.billing.credits import give, make_credits_client, take
 from tests.cast import PASSWORD, LogIn, Member, fund
 from tests.messaging.rows import accept, settle_as, words
 
@@ -241,3 +242,38 @@ def test_a_parent_that_sees_no_money_transfers_without_seeing_any(
     refused = {"deed": "transfer", "quantity": "50", "key": "more"}
     page = unescape(words(web.post(page_of(child.account), refused).content.decode()))
     assert "Your provider's balance does not cover this transfer." in page
+
+
+def test_a_country_stays_while_credits_that_were_bought_for_it_are_left(web: Client, child: Member, reseller: Member):
+    """A part to New Zealand is bought for a quarter of what one to Australia costs: 20 credits for 0.24690."""
+    Account.objects.filter(pk=child.account.pk).update(country="NZ")
+    child.account.refresh_from_db()
+    give(child, 20)
+    form = web.get(f"/clients/{child.account.code}/edit/").context["form"]
+    typed = {name: form[name].value() or "" for name in form.fields}
+    typed |= {"country": "AU", "name": "Another name", "mobile": "+61412345678"}
+
+    answer = web.post(f"/clients/{child.account.code}/edit/", typed)
+
+    assert answer.context["form"].errors["country"] == [
+        "Credit Shop has SMS credits that were bought for New Zealand. Take them back, or let them be used up, before "
+        "its country changes."
+    ]
+    assert Account.objects.get(pk=child.account.pk).name == "Credit Shop"
+    take(child, 20)
+    assert web.post(f"/clients/{child.account.code}/edit/", typed).status_code == 302
+    child.account.refresh_from_db()
+    assert (child.account.country, child.account.name) == ("AU", "Another name")
+    give(Member(Account.objects.get(pk=child.account.pk), child.user), 1)
+    assert balance_of(reseller.account).available == D("99.95")
+
+
+def test_credits_are_bought_for_the_country_that_the_client_has_when_they_are(child: Member, reseller: Member):
+    """Somebody changed it since the page of the transfer was opened."""
+    Account.objects.filter(pk=child.account.pk).update(country="NZ")
+    assert child.account.country == "AU"
+
+    with pytest.raises(CreditPriceChanged):
+        give(child, 20, expected=D("1.00"))
+
+    assert give(child, 20).unit_price == D("0.012345")

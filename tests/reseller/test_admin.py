@@ -27,6 +27,7 @@ from billing.models import (
 from billing.selectors import balance_of
 from messaging.models import Batch, ConnectorStatus, Message, Receipt, Route, RoutePlan, RouteRule, SmppConnector
 from reseller.demo.load import load_demo
+from tests.billing.credits import give, make_credits_client
 from tests.cast import PASSWORD, LogIn, Member
 
 pytestmark = pytest.mark.django_db
@@ -277,6 +278,18 @@ def test_changes_of_accounts_and_terms_are_noted(staff: Client, staff_user: User
     terms = {"method": "invoice", "sms_margin": "0", "display_margin": "0.05"}
     assert staff.post(url(BillingTerms, "change", account.pk), terms).status_code == 302
     assert AuditEntry.objects.get(account=account, action="terms.updated").data["after"] == {"display_margin": "0.05"}
+
+
+def test_staff_are_told_why_a_country_stays_while_credits_are_left(staff: Client, reseller: Member):
+    child = make_credits_client(reseller)
+    give(child, 2)
+    form = {"name": "Client", "contact_name": "Client", "mobile": "", "country": "NZ", "time_zone": "Pacific/Auckland"}
+    form |= {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+
+    page = staff.post(url(Account, "change", child.account.pk), form, follow=True).content.decode()
+
+    assert "Client has SMS credits that were bought for Australia. Take them back" in page
+    assert not AuditEntry.objects.filter(account=child.account, action="account.updated").exists()
 
 
 def test_accounts_are_suspended_and_reactivated(staff: Client, reseller: Member):
