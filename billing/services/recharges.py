@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.models import Account, User
 from accounts.prepared import fetch_prepared
+from accounts.selectors import suspended_in_line
 from accounts.services import audit
 from accounts.services.mail import queue_mail
 from billing.exceptions import BillingError, NotAllowed, TopUpRefused
@@ -132,6 +133,8 @@ def _reserve(account: Account) -> TopUp | None:
     balance = balance_of(account)
     if _in_flight(account) or balance.is_frozen or balance.available >= wanted.threshold:
         return None  # frozen: a card whose payment is disputed is not charged again meanwhile
+    if suspended_in_line(account) is not None:
+        return None  # nobody of it can log in to switch this off, and nothing can be sent with the money
     try:
         check_amount(terms=terms, amount=wanted.amount, now=now)
     except TopUpRefused as error:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import AuditEntry, OutgoingMail
+from accounts.services.accounts import reactivate_account, suspend_account
 from billing.exceptions import NotAllowed, TopUpRefused
 from billing.models import AutoRecharge, BillingTerms, SavedCard, TopUp
 from billing.services import cards, recharges, topups
@@ -169,6 +170,20 @@ def test_an_account_whose_terms_are_no_card_any_more_is_not_charged(
     BillingTerms.objects.filter(account=client_member.account).update(method="invoice")
     assert sweep_recharges(timezone.now()) == 0
     assert available(client_member) == D(20)
+
+
+@pytest.mark.parametrize("stopped", ["client", "its parent"])
+def test_a_card_is_not_charged_while_nobody_could_log_in_to_stop_it(
+    double: Double, on: AutoRecharge, client_member: Member, reseller: Member, stopped: str
+) -> None:
+    account = (client_member if stopped == "client" else reseller).account
+    suspend_account(account=account, actor=None)
+
+    assert sweep_recharges(timezone.now()) == 0
+    assert recharge(client_member.account) is None
+    assert not TopUp.objects.filter(way="recharge").exists()
+    reactivate_account(account=account, actor=None)
+    assert sweep_recharges(timezone.now()) == 1
 
 
 def test_the_amount_must_be_within_the_terms(double: Double, card: SavedCard, client_member: Member) -> None:
