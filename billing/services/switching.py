@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from accounts.models import Account, User
 from billing.exceptions import BillingError, MoneyStranded
-from billing.models import BillingTerms, LedgerAccount, Subscription, TopUp
+from billing.models import BillingTerms, Dispute, LedgerAccount, Refund, Subscription, TopUp
 from billing.selectors import Balance, balance_of, credits_of
 from billing.services import ledger
 from billing.services.credits import TakeBack, plan_take_back, take_back_unused
@@ -67,11 +67,46 @@ def plan_switch(terms: BillingTerms, method: str) -> Switch:
 
 
 def _refusal(terms: BillingTerms, method: str) -> str:
-    """Why the account's own money forbids that its parent pays; the parent cannot take it, and nobody else could."""
-    if not terms.shows_money or method not in BillingTerms.PARENT_PAYS:
+    """Why the change would leave money where its owner could neither see nor spend it; "" where it would not."""
+    if method not in BillingTerms.PARENT_PAYS:
+        return _of_the_parent(terms)
+    return _of_own_money(terms) or _of_clients(terms) if terms.shows_money else ""
+
+
+def _of_the_parent(terms: BillingTerms) -> str:
+    account, parent = terms.account, terms.account.parent
+    above = BillingTerms.objects.filter(account=account.parent_id).first()
+    if parent is None or above is None or above.shows_money:
         return ""
+    return (
+        f"{parent.name}, whose client {account.name} is, sees no money, so it could neither see nor spend what it "
+        f"earns of it. {account.name} can only be billed to {parent.name}'s account."
+    )
+
+
+def _of_clients(terms: BillingTerms) -> str:
+    account = terms.account
+    paying = BillingTerms.objects.filter(account__parent=account).exclude(method=Method.BILL_TO_PARENT).count()
+    if not paying:
+        return ""
+    which, them = (
+        ("1 client of its own that is", "it") if paying == 1 else (f"{paying} clients of its own that are", "them")
+    )
+    return (
+        f"{account.name} has {which} not billed to its account, and could neither see nor spend what it earns of "
+        f"{them}. {account.name} has to bill {them} to its account before you pay."
+    )
+
+
+def _of_own_money(terms: BillingTerms) -> str:
+    """The account's own; its parent cannot take it, and nobody else could."""
     account, balance = terms.account, balance_of(terms.account)
     wallet = balance.available - balance.credit_limit
+    if wallet < 0:
+        return (
+            f"{account.name} owes {money_text(-wallet, account.currency)}, which somebody has to cover before you pay: "
+            "the client by adding credit, or the portal's operator by a correction."
+        )
     if wallet or balance.held:
         return (
             f"{account.name} still has {money_text(wallet, account.currency)} in its wallet and "
@@ -80,6 +115,10 @@ def _refusal(terms: BillingTerms, method: str) -> str:
         )
     if TopUp.objects.filter(account=account, state=TopUp.State.PENDING).exists():
         return f"{account.name} has a card payment under way; wait for its end before you pay."
+    if Dispute.objects.filter(topup__account=account, state=Dispute.State.OPEN).exists():
+        return f"{account.name} has a disputed card payment; wait for the bank's decision before you pay."
+    if Refund.objects.filter(topup__account=account, state=Refund.State.WAITING).exists():
+        return f"{account.name} has a refund under way; wait for its end before you pay."
     return ""
 
 

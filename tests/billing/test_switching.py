@@ -6,12 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from accounts.models import Account
 from billing.exceptions import CreditPriceChanged, MoneyStranded
-from billing.models import BillingTerms, Rate
+from billing.models import BillingTerms, Dispute, Rate, Refund, TopUp
 from billing.proof import run_proofs
 from billing.selectors import balance_of, credits_of
 from billing.services import switching
+from billing.services.card_movements import card_dispute
 from billing.services.credits import collect_stranded_credits, lots_of
 from billing.services.pricing import PriceList
 from billing.services.switching import plan_switch, switch_sentences
@@ -134,6 +137,60 @@ def test_held_money_of_a_client_keeps_its_parent_from_paying(client_member: Memb
 
     with pytest.raises(MoneyStranded, match=r"AUD 0\.00 in its wallet and AUD 0\.07 set aside"):
         switch(client_member, Method.BILL_TO_PARENT)
+
+
+def test_a_debt_of_a_clients_own_keeps_its_parent_from_paying(client_member: Member):
+    movements = {"account": client_member.account, "amount": D("11.26"), "topup_code": "T"}
+    card_dispute(dispute_id="du", **movements)
+
+    assert plan_switch(terms_of(client_member), Method.BILL_TO_PARENT).refusal == (
+        "Client owes AUD 1.26, which somebody has to cover before you pay: the client by adding credit, or the "
+        "portal's operator by a correction."
+    )
+
+
+def test_money_that_a_bank_may_still_send_back_keeps_the_parent_from_paying(client_member: Member):
+    topup = TopUp.objects.create(
+        account=client_member.account, amount=D(10), currency="AUD", state="failed", expires_at=timezone.now()
+    )
+    of_topup = {"topup": topup, "amount": D(10), "currency": "AUD"}
+    fund(client_member, "-10", key="empty")
+    assert plan_switch(terms_of(client_member), Method.BILL_TO_PARENT).refusal == ""
+    dispute = Dispute.objects.create(gateway_id="du", state="open", opened_at=timezone.now(), **of_topup)
+
+    with pytest.raises(MoneyStranded, match="Client has a disputed card payment; wait for the bank's decision"):
+        switch(client_member, Method.BILL_TO_PARENT)
+    Dispute.objects.filter(pk=dispute.pk).update(state="lost")
+    Refund.objects.create(**of_topup)
+    with pytest.raises(MoneyStranded, match="Client has a refund under way; wait for its end"):
+        switch(client_member, Method.SMS_CREDITS)
+
+
+def test_an_account_whose_clients_pay_keeps_its_parent_from_paying(reseller: Member):
+    """Else it would earn margins, or get money for credits back, into a wallet that it neither sees nor spends."""
+    middle = make_client(reseller, "Middle")
+    Account.objects.filter(pk=middle.account.pk).update(can_have_children=True)
+    middle.account.refresh_from_db()
+    below = make_client(middle, "Below")
+    refusal = (
+        "Middle has 1 client of its own that is not billed to its account, and could neither see nor spend what it "
+        "earns of it. Middle has to bill it to its account before you pay."
+    )
+    for method in (Method.BILL_TO_PARENT, Method.SMS_CREDITS):
+        assert plan_switch(terms_of(middle), method).refusal == refusal
+    with pytest.raises(MoneyStranded):
+        switch(middle, Method.BILL_TO_PARENT)
+
+    switch(below, Method.BILL_TO_PARENT)
+    switch(middle, Method.BILL_TO_PARENT)
+
+    refusal = (
+        "Middle, whose client Below is, sees no money, so it could neither see nor spend what it earns of it. Below "
+        "can only be billed to Middle's account."
+    )
+    assert plan_switch(terms_of(below), Method.CARD_VARIABLE).refusal == refusal
+    with pytest.raises(MoneyStranded):
+        switch(below)
 
 
 def test_messages_on_their_way_stay_charged_to_the_parent_that_paid(billed_member: Member, reseller: Member):
