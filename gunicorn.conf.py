@@ -14,7 +14,12 @@ loglevel = "warning"  # requests are logged by django-structlog, with user and d
 
 
 def when_ready(server: Any) -> None:
-    """The code is loaded: workers, which are forked from here, need not look through it for garbage."""
-    from accounts.garbage import spare_collections
+    """The code is loaded: workers, which are forked from here, need not look through it for garbage.
 
+    What Stripe is asked with is loaded late elsewhere; here the first visitor who pays would wait for it.
+    """
+    from accounts.garbage import spare_collections
+    from billing.gateways.stripe import load_library
+
+    load_library()
     spare_collections()

@@ -1,7 +1,8 @@
 """Stripe: the only module that knows the stripe library.
 
 Everything that comes in or goes out is a dataclass of our own (billing/gateways/stripe_objects.py). `client()` gives
-the one configured client.
+the one configured client. The library is loaded when it is first needed: with what it brings along it is a quarter of
+all that a process loads at its start, and most processes never speak to Stripe.
 """
 
 import json
@@ -10,9 +11,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import stripe
 from django.conf import settings
 
 from billing.gateways import stripe_objects as objects
@@ -34,6 +34,9 @@ from billing.gateways.stripe_objects import PaymentState as PaymentState
 from billing.gateways.stripe_objects import RefundState as RefundState
 from billing.gateways.stripe_objects import read_event as read_event
 
+if TYPE_CHECKING:
+    import stripe
+
 # Seconds to connect and to wait for an answer, and how often the library tries again by itself. Together they stay
 # below a web worker's own time-out of 30 seconds.
 TIMEOUT_SECONDS = (3.0, 9.0)
@@ -41,11 +44,19 @@ NETWORK_RETRIES = 1
 # How far a webhook's time stamp may be off, in seconds (Stripe's own advice).
 SIGNATURE_TOLERANCE_SECONDS = 300
 
-stripe.enable_telemetry = False
+
+def load_library() -> None:
+    """Load the library now, as a process does whose visitors should not wait for it."""
+    import stripe
+
+    stripe.enable_telemetry = False
 
 
 @lru_cache(maxsize=4)
-def _client_for(api_key: str, api_base: str) -> stripe.StripeClient:
+def _client_for(api_key: str, api_base: str) -> "stripe.StripeClient":
+    import stripe
+
+    load_library()
     return stripe.StripeClient(
         api_key,
         base_addresses={"api": api_base} if api_base else None,
@@ -54,7 +65,7 @@ def _client_for(api_key: str, api_base: str) -> stripe.StripeClient:
     )
 
 
-def client() -> stripe.StripeClient:
+def client() -> "stripe.StripeClient":
     """The client for the configured key and address. Raises GatewayMisconfigured without a key."""
     if not settings.STRIPE_SECRET_KEY:
         raise GatewayMisconfigured("STRIPE_SECRET_KEY is empty")
@@ -64,6 +75,8 @@ def client() -> stripe.StripeClient:
 @contextmanager
 def _our_errors() -> Iterator[None]:
     """Turn the library's exceptions into ours, so that no caller needs to know it."""
+    import stripe
+
     try:
         yield
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
@@ -247,6 +260,8 @@ def list_refunds(payment_intent: str) -> list[RefundState]:
 
 def verify_event(payload: bytes, signature: str) -> GatewayEvent:
     """Check a webhook's signature and read it. Raises InvalidSignature for anything that Stripe did not send."""
+    import stripe
+
     try:
         stripe.WebhookSignature.verify_header(
             payload, signature, settings.STRIPE_WEBHOOK_SECRET, tolerance=SIGNATURE_TOLERANCE_SECONDS
@@ -258,5 +273,5 @@ def verify_event(payload: bytes, signature: str) -> GatewayEvent:
         raise InvalidSignature(f"not an event: {error!r}") from error
 
 
-def _json(found: stripe.StripeObject) -> dict[str, Any]:
+def _json(found: "stripe.StripeObject") -> dict[str, Any]:
     return found.to_dict(for_json=True)
