@@ -2,14 +2,16 @@
 
 Making a reseller and its client takes longer than most tests do. So each test process makes every group of people that
 its tests ask for once, commits them into a database of that group's own, and lets each test work there in a transaction
-that is rolled back, or in a copy of it (``committed_db``).
+that is rolled back, or in a copy of it (``committed_db``). A module whose tests all need more than people marks them
+``furnished`` with a function that makes the rest, once for all of them.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import redis
@@ -23,6 +25,8 @@ from tests.engines import MIGRATED, Run
 # Midnight of every time zone, with which days of the books begin, falls on a quarter of an hour: whoever counts "today"
 # in a test finds what the cast did on the same day, as if it had been done for this test.
 FRESH = 15 * 60  # seconds
+# Makes what stands around the people of a scene; what it returns, each test of the scene gets a copy of.
+Furnish = Callable[[dict[str, Member]], Any]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Scene:
     pristine: str
     quarter: int
     made: dict[str, Member]
+    furniture: Any = None
 
     def cast(self) -> dict[str, Member]:
         """The people for one test, which may change the objects as it likes."""
@@ -43,22 +48,22 @@ class Scenes:
 
     def __init__(self, engines: Run) -> None:
         self.engines = engines
-        self._scenes: dict[frozenset[str], Scene] = {}
+        self._scenes: dict[tuple[frozenset[str], Furnish | None], Scene] = {}
         self._copies: dict[str, str] = {}  # pristine -> where tests roll back
 
-    def of(self, wanted: frozenset[str]) -> Scene:
+    def of(self, wanted: frozenset[str], furnish: Furnish | None = None) -> Scene:
         """The scene with exactly these people; without any it is the migrated database, with no rates and no route."""
         if not wanted:
             return Scene(MIGRATED, 0, {})
-        found, quarter = self._scenes.get(wanted), int(time.time() // FRESH)
+        found, quarter = self._scenes.get((wanted, furnish)), int(time.time() // FRESH)
         if found and found.quarter == quarter:
             return found
         if found:
             self._forget(found.pristine)
-        self._scenes[wanted] = scene = self._build(wanted, quarter)
+        self._scenes[wanted, furnish] = scene = self._build(wanted, furnish, quarter)
         return scene
 
-    def _build(self, wanted: frozenset[str], quarter: int) -> Scene:
+    def _build(self, wanted: frozenset[str], furnish: Furnish | None, quarter: int) -> Scene:
         made: dict[str, Member] = {}
         pristine = self.engines.clone_new()
         with on(pristine), transaction.atomic():
@@ -67,10 +72,11 @@ class Scenes:
             for name, make in CAST.items():
                 if name in wanted:
                     made[name] = make(made)
+            furniture = furnish(made) if furnish else None
         let_go(pristine)
         with redis.Redis.from_url(self.engines.redis_url) as client:
             client.flushdb()  # the first test must not find more there than the others
-        return Scene(pristine, quarter, made)
+        return Scene(pristine, quarter, made, furniture)
 
     def _forget(self, pristine: str) -> None:
         for database in (pristine, self._copies.pop(pristine, None)):
@@ -144,8 +150,9 @@ def setting(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) 
         yield None
         return
     scenes: Scenes = request.getfixturevalue("scenes")
+    furnished = request.node.get_closest_marker("furnished")
     with django_db_blocker.unblock():
-        scene = scenes.of(wanted)
+        scene = scenes.of(wanted, furnished.kwargs["by"] if furnished else None)
     if "committed_db" in request.fixturenames:
         yield scene  # which copies it
         return
@@ -157,3 +164,9 @@ def setting(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) 
 def cast(setting: Scene) -> dict[str, Member]:
     """The people of the test's scene; ask for each by the name of its own fixture."""
     return setting.cast()
+
+
+@pytest.fixture
+def furniture(setting: Scene) -> Any:
+    """What the function returned that the test is marked ``furnished`` with."""
+    return deepcopy(setting.furniture)
