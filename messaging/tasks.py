@@ -68,7 +68,7 @@ def dispatch_route(route_id: int) -> None:
     """Fill up one route's stock: messages were accepted, or its connectors run out."""
     with _visits.turn(route_id):
         taken(DISPATCH, route_id)
-        dispatching.dispatch_route(route_id)
+        dispatching.dispatch_route(route_id, is_asked=True)
 
 
 @shared_task(name=DUE)

@@ -14,7 +14,7 @@ from messaging.connectors.bind import Bind
 from messaging.connectors.configuration import BindConfig, load_binds
 from messaging.connectors.database import Database, DatabaseAway, connect
 from messaging.connectors.shares import RENEW_SECONDS, RouteShares
-from messaging.services.dispatching import MORE, RELEASED_CHANNEL
+from messaging.services.dispatching import AT_ONCE, MORE, RELEASED_CHANNEL
 from messaging.wakeups import DISPATCH, FAILOVER, INBOUND, RECEIPTS, SETTLE, wake
 
 log = structlog.get_logger(__name__)
@@ -173,10 +173,10 @@ class ConnectorProcess:
             self._hints.give(DISPATCH, route_id)
 
     def _wake(self, notice: str) -> None:
-        route_id = notice.removesuffix(MORE)
+        route_id = notice.rstrip(MORE + AT_ONCE)
         if route_id == notice:
             self._emptied.add(int(route_id))
-        else:
+        elif not notice.endswith(AT_ONCE):
             self._emptied.discard(int(route_id))
         for bind in self._binds.values():
             if str(bind.config.route_id) == route_id:

@@ -117,6 +117,7 @@ class _Order:
     idempotency_key: str
     schedule: Schedule
     prepared: Batch | None = None
+    hurries: bool = False  # see copy_messages
 
 
 def _pay_and_write(order: _Order) -> Batch:
@@ -177,7 +178,8 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
     conditions_of = kept_conditions.look()
     earlier = _find_batches(singles)
     orders: dict[int, _Order] = {}
-    planners = {account_id: Planner(account, conditions_of(account)) for account_id, account in accounts.items()}
+    conditions = {account_id: conditions_of(account) for account_id, account in accounts.items()}
+    planners = {account_id: Planner(account, conditions[account_id]) for account_id, account in accounts.items()}
     _look_up_opt_outs(planners, singles)
     schedule = make_schedule()
     for account_id, group in groupby(numbered, key=lambda item: item[1].account.pk):
@@ -188,7 +190,7 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
             if (account_id, key) in earlier:
                 answers[n] = earlier[account_id, key]
             elif key not in seen:
-                planned = _plan_single(planner, single, schedule)
+                planned = _plan_single(planner, single, schedule, hurries=not conditions[account_id].has_limits)
                 if isinstance(planned, SendingError):
                     answers[n] = planned
                 else:
@@ -233,7 +235,7 @@ def _look_up_opt_outs(planners: dict[int, Planner], singles: Sequence[Single]) -
         planners[account_id].note_opted_out(found, opted_out)
 
 
-def _plan_single(planner: Planner, single: Single, schedule: Schedule) -> "_Order | SendingError":
+def _plan_single(planner: Planner, single: Single, schedule: Schedule, *, hurries: bool) -> "_Order | SendingError":
     try:
         plan = planner.plan(
             sender=single.sender, text=single.text, recipients=[single.recipient],
@@ -242,7 +244,9 @@ def _plan_single(planner: Planner, single: Single, schedule: Schedule) -> "_Orde
         _check_plan(plan, None)
     except SendingError as error:
         return error
-    return _Order(plan, single.actor, single.door, single.message_class, single.idempotency_key, schedule)
+    return _Order(
+        plan, single.actor, single.door, single.message_class, single.idempotency_key, schedule, hurries=hurries
+    )
 
 
 def _accept_alone(single: Single) -> Batch | SendingError:
@@ -327,7 +331,8 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
         write_rows(sorted(batches, key=attrgetter("account_id", "idempotency_key")))
     written = list(zip(batches, [order.plan for order in orders], strict=True))
     quotes = _save_quotes([order.plan for order in orders])
-    copy_messages(written, quotes)
+    hurried = {one.code for order, one in zip(orders, batches, strict=True) if order.hurries}
+    routes = copy_messages(written, quotes, hurried)
     copy_exclusions(written)
     deeds = [(order.plan.account, order.actor, one.code) for order, one in zip(orders, batches, strict=True)]
     audit.record_all("batch.accepted", deeds)
@@ -341,7 +346,6 @@ def _write_batches(orders: list[_Order]) -> list[Batch]:
     price_lists = {id(plan.prices): plan.prices for _, plan in written}.values()
     check_payers(price_lists)
     payers = {prices.payer.pk for prices in price_lists if prices.payer_terms.pays_by_card}
-    routes = {recipient.route_id for _, plan in written for recipient in plan.recipients}
     transaction.on_commit(partial(_wake_workers, payers, routes), robust=True)
     return batches
 

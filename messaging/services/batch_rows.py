@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -18,6 +18,7 @@ from accounts.prepared import PreparedCursor, fetch_prepared
 from billing.models import Quote
 from messaging.models import Batch, Message
 from messaging.services.batch_plan import Plan
+from messaging.services.dispatching import AT_ONCE, RELEASED_CHANNEL, STOCK_SECONDS
 from messaging.services.rollups import note_accepted
 
 # The columns that a new batch has values for, and what they are read as; the database gives the others, ids included.
@@ -83,13 +84,16 @@ def _plain(value: Any) -> str:
 Quotes = dict[tuple[int, str], Quote]  # (who sends, prefix) -> the stored price
 
 _COPY_MESSAGES = (
-    "COPY messaging_message (batch_id, account_id, payer_id, not_before, valid_until, message_class, priority, state,"
-    " sender, route_id, quote_id, recipient, parts, price, display_price, cost, text) FROM STDIN"
+    "COPY messaging_message (batch_id, account_id, payer_id, not_before, valid_until, message_class, priority, sender,"
+    " route_id, quote_id, recipient, parts, price, display_price, cost, text, state, released_at) FROM STDIN"
 )
-# The key after which those of the messages lie, and what the senders' terms say of them.
+# The key after which those of the messages lie, what the senders' terms say of them, this moment, and the routes that
+# are free for those that need not queue.
 _BEFORE = """
     SELECT uuidv7(), (SELECT json_object_agg(account_id, priority) FROM messaging_sendingterms
-                      WHERE account_id = ANY(%(senders)s::bigint[]))
+                      WHERE account_id = ANY(%(senders)s::bigint[])), now()::text,
+        messaging_release_at_once(%(routes)s::bigint[], %(classes)s::smallint[], %(counts)s::integer[],
+                                  %(stock)s::float8, %(channel)s::text, %(mark)s::text)
 """
 _WRITE_KEYS = """
     INSERT INTO messaging_messagekey (account_id, message_id, recipient)
@@ -103,43 +107,81 @@ _NULL = r"\N"
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
-def copy_messages(batches: list[tuple[Batch, Plan]], quotes: Quotes) -> None:
-    """Write all messages with COPY, and their keys; ids are made by the database, in the order of the recipients."""
-    counts = Counter[tuple[int, int]]()
-    ids = [batch.pk for batch, _ in batches]
-    [(first, terms)] = fetch_prepared(_BEFORE, {"senders": list({batch.account_id for batch, _ in batches})})
-    priorities = {int(account): priority for account, priority in (terms or {}).items()}
-    lines = (line for batch, plan in batches for line in _lines_of(batch, plan, quotes, priorities, counts))
+def copy_messages(batches: list[tuple[Batch, Plan]], quotes: Quotes, hurried: Collection[str] = ()) -> set[int]:
+    """Write all messages with COPY, and their keys; ids are made by the database, in the order of the recipients.
+
+    Messages of ``hurried`` batches (their codes) are released at once where nobody waits for their route and its stock
+    has room for all of them, as a dispatcher would do now. Returns on which routes the others have to be dispatched.
+    """
+    before, ids = _Before(batches, hurried), [batch.pk for batch, _ in batches]
+    lines = (line for batch, plan in batches for line in before.lines_of(batch, plan, quotes))
     with connection.cursor() as cursor, cursor.copy(_COPY_MESSAGES) as copy:
         while chunk := list(islice(lines, _LINES)):
             copy.write("".join(chunk))
     with PreparedCursor() as prepared:
-        prepared.execute(_WRITE_KEYS, {"batches": ids, "first": first}, prepare=True)
-    note_accepted(ids, counts)
+        prepared.execute(_WRITE_KEYS, {"batches": ids, "first": before.first}, prepare=True)
+    note_accepted(ids, before.counts)
+    return before.waited_for
 
 
-def _lines_of(
-    batch: Batch, plan: Plan, quotes: Quotes, priorities: dict[int, int], counts: Counter[tuple[int, int]]
-) -> Iterator[str]:
-    """A batch's messages in COPY's text format (PostgreSQL's documentation of COPY, File Formats)."""
-    sender = batch.account_id
-    state = Message.State.SCHEDULED if batch.send_at else Message.State.QUEUED
-    before = (
-        f"{batch.pk}\t{sender}\t{batch.payer_id}\t{batch.send_at or _NULL}\t{batch.valid_until or _NULL}"
-        f"\t{batch.message_class}\t{priorities.get(sender, 0)}\t{state.value}\t{_field(batch.sender)}"
-    )
-    priced: dict[tuple[str, int], tuple[int, str]] = {}
-    for recipient in plan.recipients:
-        prefix, parts = recipient.price.prefix, recipient.parts
-        if (prefix, parts) not in priced:
-            priced[prefix, parts] = _price_of(quotes[sender, prefix], parts)
-        quote_id, prices = priced[prefix, parts]
-        counts[sender, quote_id] += 1
-        text = _NULL if recipient.text is None else _field(recipient.text)
-        yield (
-            f"{before}\t{recipient.route_id}\t{quote_id}\t{recipient.number}\t{parts}\t{prices}"
-            f"\t{_NULL if recipient.cost is None else recipient.cost}\t{text}\n"
+class _Roads:
+    """Over which routes ``hurried`` batches go, how many messages, and the least urgent of each."""
+
+    def __init__(self, batches: list[tuple[Batch, Plan]], hurried: Collection[str]) -> None:
+        self._counts, self._classes = Counter[int](), dict[int, int]()
+        for batch, plan in batches:
+            if batch.code in hurried:
+                routes = Counter(recipient.route_id for recipient in plan.recipients)
+                self._counts += routes
+                for route in routes:
+                    self._classes[route] = max(batch.message_class, self._classes.get(route, 0))
+
+    def values(self) -> dict[str, Any]:
+        """What _BEFORE asks for."""
+        return {
+            "routes": list(self._counts), "counts": list(self._counts.values()),
+            "classes": [self._classes[route] for route in self._counts],
+            "stock": STOCK_SECONDS, "channel": RELEASED_CHANNEL, "mark": AT_ONCE,
+        }  # fmt: skip
+
+
+class _Before:
+    """What stands before messages are written, and what is learnt while their lines are made."""
+
+    def __init__(self, batches: list[tuple[Batch, Plan]], hurried: Collection[str]) -> None:
+        values = _Roads(batches, hurried).values() | {"senders": list({batch.account_id for batch, _ in batches})}
+        [(self.first, terms, now, free)] = fetch_prepared(_BEFORE, values)
+        self._priorities = {int(account): priority for account, priority in (terms or {}).items()}
+        self._hurried, self._free = hurried, set[int](free)
+        self._released = f"{Message.State.RELEASED.value}\t{now}"
+        self.counts, self.waited_for = Counter[tuple[int, int]](), set[int]()
+
+    def lines_of(self, batch: Batch, plan: Plan, quotes: Quotes) -> Iterator[str]:
+        """A batch's messages in COPY's text format (PostgreSQL's documentation of COPY, File Formats)."""
+        sender = batch.account_id
+        waits = f"{Message.State.SCHEDULED.value if batch.send_at else Message.State.QUEUED.value}\t{_NULL}"
+        free = self._free if batch.code in self._hurried else ()
+        start = (
+            f"{batch.pk}\t{sender}\t{batch.payer_id}\t{batch.send_at or _NULL}\t{batch.valid_until or _NULL}"
+            f"\t{batch.message_class}\t{self._priorities.get(sender, 0)}\t{_field(batch.sender)}"
         )
+        priced: dict[tuple[str, int], tuple[int, str]] = {}
+        for recipient in plan.recipients:
+            prefix, parts, route = recipient.price.prefix, recipient.parts, recipient.route_id
+            if (prefix, parts) not in priced:
+                priced[prefix, parts] = _price_of(quotes[sender, prefix], parts)
+            quote_id, prices = priced[prefix, parts]
+            self.counts[sender, quote_id] += 1
+            text = _NULL if recipient.text is None else _field(recipient.text)
+            if route in free:
+                state = self._released
+            else:
+                state = waits
+                self.waited_for.add(route)
+            yield (
+                f"{start}\t{route}\t{quote_id}\t{recipient.number}\t{parts}\t{prices}"
+                f"\t{_NULL if recipient.cost is None else recipient.cost}\t{text}\t{state}\n"
+            )
 
 
 def _price_of(quote: Quote, parts: int) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from billing.exceptions import NotAllowed
 from billing.selectors import shows_money
 from billing.services.pricing import PriceList
 from messaging.exceptions import SendingNotAllowed
+from messaging.models import SendingTerms
 from messaging.services.route_states import down_routes
 from messaging.services.routing import RoutePlanner
 
@@ -41,6 +42,13 @@ class Conditions:
     def shows_money(self) -> bool:
         """Whether the account may see any amount (PRODUCT.md, money rule 3)."""
         return shows_money(self._account)
+
+    @cached_property
+    def has_limits(self) -> bool:
+        """Whether its messages may have to wait for a limit, its own or of an account above it, or for its hours."""
+        terms = SendingTerms.objects.filter(account__in=self._account.path)
+        limited = terms.exclude(throughput=None, daily_limit=None)
+        return limited.exists() or terms.filter(account=self._account, dispatch_from__isnull=False).exists()
 
     @property
     def routes(self) -> RoutePlanner:

@@ -29,6 +29,7 @@ STOCK_SECONDS = 0.3  # of the route's throughput; the house plan allows 2
 # for, or that a limit may soon let go: then whoever claims asks for another visit.
 RELEASED_CHANNEL = "messaging_released"
 MORE = "+"
+AT_ONCE = "="  # behind it where messages were released as they were accepted, which tells nothing of what waits
 # How far into the queue of an account that has used up its day is looked for messages to be tried again: these were
 # counted when they were released first, and stand before the others.
 RETRIES = 20
@@ -126,11 +127,12 @@ class _Taken(NamedTuple):
     fresh: int = 0
 
 
-def dispatch_route(route_id: int) -> Dispatched:
+def dispatch_route(route_id: int, *, is_asked: bool = False) -> Dispatched:
     """Fill up the route's stock; returns what was released, 0 for a paused or unknown route.
 
     A route that another dispatcher holds for longer than a second is left to it. Recipients that have opted out since
-    their message was accepted are seen to first.
+    their message was accepted are seen to first. Connectors, which ask for visits, are also told of one that found
+    nobody waiting: until messages are accepted again it need not be repeated.
     """
     block_opted_out()
     try:
@@ -139,7 +141,7 @@ def dispatch_route(route_id: int) -> Dispatched:
             route = cursor.execute(_LOCK_ROUTE, {"route": route_id}).fetchone()
             if route is None:
                 return Dispatched(0, False)
-            return _Visit(cursor, _Route(*route)).fill_stock()
+            return _Visit(cursor, _Route(*route)).fill_stock(is_asked=is_asked)
     except OperationalError as error:
         if "lock timeout" not in str(error):
             raise
@@ -165,10 +167,12 @@ class _Visit:
         self._route = route
         self._released = 0
 
-    def fill_stock(self) -> Dispatched:
+    def fill_stock(self, *, is_asked: bool) -> Dispatched:
         limit = stock_limit(self._route.throughput)
         waiting = self._find_waiting()
         if not waiting:
+            if is_asked:
+                self._tell()
             return Dispatched(0, False)
         self._allowances = Allowances(self._cursor, (one.path for found in waiting.values() for one in found))
         turns = _Turns(self._cursor, self._route.pk, needed=any(len(found) > 1 for found in waiting.values()))
@@ -182,9 +186,12 @@ class _Visit:
         self._allowances.save()
         turns.save(waiting)
         if self._released or wants_more:
-            more = MORE if wants_more or self._allowances.are_limited else ""
-            self._cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, f"{self._route.pk}{more}"])
+            self._tell(MORE if wants_more or self._allowances.are_limited else "")
         return Dispatched(self._released, wants_more)
+
+    def _tell(self, more: str = "") -> None:
+        """Tell connectors of this visit, once it is committed."""
+        self._cursor.execute("SELECT pg_notify(%s, %s)", [RELEASED_CHANNEL, f"{self._route.pk}{more}"])
 
     def _find_waiting(self) -> dict[int, list[_Waiting]]:
         """Accounts whose messages may go now, as to dispatch hours and suspensions, the highest priority first.

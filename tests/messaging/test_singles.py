@@ -68,7 +68,7 @@ def test_each_message_is_a_batch_with_a_hold_of_its_own_and_a_payers_are_one_mov
     ]
     for one in batches:
         message = Message.objects.get(batch=one)
-        assert (message.price, message.payer, message.state) == (one.price, one.payer, "queued")
+        assert (message.price, message.payer, message.state) == (one.price, one.payer, "released")
         assert Hold.objects.get(batch_id=one.pk).amount == one.price
     first, billed, last = batches
     together, alone = (Hold.objects.get(batch_id=one.pk).movement for one in (last, billed))
