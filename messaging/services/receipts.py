@@ -158,8 +158,7 @@ def _settle_and_write(cursor: PreparedCursor, outcomes: dict[Key, Outcome], foun
         return write({})
     try:
         with transaction.atomic():
-            unpin_plans(cursor)
-            settle_lines(min(batches), _lines([found[key] for key in batches]), write)
+            settle_lines(cursor, min(batches), _lines([found[key] for key in batches]), write)
     except BROKEN_BOOKS as error:
         log.warning("receipts.not_settled", detail=str(error))
         _write(cursor, outcomes, {}, {})

@@ -57,7 +57,8 @@ _STAMP = """
     WHERE m.id = ANY(%(ids)s::uuid[]) AND m.batch_id = s.batch_id AND (m.sent_at IS NOT NULL) = s.was_sent
 """
 
-# Whose prices and batches are summed up; a chunk of single messages has as many batches as messages.
+# Whose prices and batches are summed up; a chunk of single messages has as many batches as messages. Their plans are
+# pinned: made while there were few batches, they read all that there are for as long as the connection lasts.
 _CHAINS = "SELECT id, chain::json FROM billing_quote WHERE id = ANY(%(quotes)s::bigint[])"
 _BATCHES = "SELECT id, payer_id, code FROM messaging_batch WHERE id = ANY(%(batches)s::uuid[])"
 
@@ -80,13 +81,18 @@ class _Picked(NamedTuple):
     line: Line
 
 
-def settle_lines(key: str, lines: Sequence[Line], stamp: Callable[[dict[UUID, Settled]], None]) -> None:
+def settle_lines(
+    cursor: PreparedCursor, key: str, lines: Sequence[Line], stamp: Callable[[dict[UUID, Settled]], None]
+) -> None:
     """Capture what the carrier took of these messages and release the rest, in the open transaction.
 
-    ``key`` is the id of one of the messages, which their movements are named by; ``stamp`` has to write to them that
-    they are settled, before wallets are locked. Raises what the ledger raises when a batch's books are wrong.
+    Plans are pinned when this is called, and not any more afterwards. ``key`` is the id of one of the messages, which
+    their movements are named by; ``stamp`` has to write to them that they are settled, before wallets are locked.
+    Raises what the ledger raises when a batch's books are wrong.
     """
-    settled = settlement.settle(key=key, settlements=_sum_up(lines), stamp=stamp)
+    settlements = _sum_up(lines)
+    unpin_plans(cursor)  # the ledger's statements are not written for them
+    settled = settlement.settle(key=key, settlements=settlements, stamp=stamp)
     note_captured([
         Captured(capture_id, line.quote_id, line.messages, line.parts) for line in lines
         if line.was_sent and (capture_id := settled[line.batch_id].capture_id) is not None
@@ -104,7 +110,7 @@ def settle_chunk(*, batch_id: UUID | None = None, without: tuple[UUID, ...] = ()
         if not picked:
             return 0
         key = min(one.ids for one in picked)[1 : 1 + UUID_LENGTH]  # the first message's id
-        settle_lines(key, [one.line for one in picked], partial(_stamp, cursor, picked))
+        settle_lines(cursor, key, [one.line for one in picked], partial(_stamp, cursor, picked))
     return sum(one.line.messages for one in picked)
 
 
@@ -139,7 +145,6 @@ def _pick(cursor: PreparedCursor, batch_id: UUID | None, without: Sequence[UUID]
             cursor.execute(query, {**values, "chunk": room})
             picked += [_Picked(ids, Line(*row)) for ids, *row in cursor.fetchall()]
             room = CHUNK - sum(one.line.messages for one in picked)
-    unpin_plans(cursor)  # the ledger's statements are not written for them
     return picked
 
 
