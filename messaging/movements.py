@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from accounts.countries import country_name
 from accounts.models import Account
-from billing.models import CreditLot, LedgerEntry, LedgerTransaction, Quote, TopUp
+from billing.models import CREDITS, CreditLot, LedgerEntry, LedgerTransaction, Quote, TopUp
 from billing.services.ledger import batches_of_hold
 from billing.statements import Line, lines_of, wallet_id, with_movements
 from billing.subscription_models import ServiceCharge
@@ -66,6 +66,17 @@ class Service:
 
 
 @dataclass(frozen=True)
+class SmsCredits:
+    """SMS credits of ``client`` that were bought, or taken back. ``unit``: what one cost the viewer, or brought it."""
+
+    client: Account
+    quantity: int
+    unit: Decimal
+    is_margin: bool
+    is_taken_back: bool
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A line of the viewer's statement and what it is made of; what does not apply is empty.
 
@@ -76,7 +87,7 @@ class Explanation:
     groups: list[Group]
     is_subsidy: bool
     topup: TopUp | None
-    lot: CreditLot | None
+    credits: SmsCredits | None
     service: Service | None = None
 
     @property
@@ -122,7 +133,7 @@ def explain(viewer: Account, entry: LedgerEntry) -> Explanation:
         groups=_groups(viewer, movement, counted),
         is_subsidy=is_subsidy,
         topup=topups.first(),
-        lot=_lot_of(viewer, movement),
+        credits=_credits_of(viewer, entry),
         service=_service_of(viewer, movement),
     )
 
@@ -156,11 +167,18 @@ def _lease_of(charge: ServiceCharge, keyword: Keyword | None) -> Lease | None:
     return leases.filter(number=keyword.number, ended_at=None).first()
 
 
-def _lot_of(viewer: Account, movement: LedgerTransaction) -> CreditLot | None:
-    """The credits that the viewer paid for in this movement: it stands beside the one that moved the credits."""
-    key = movement.idempotency_key.replace("credits-price:", "credits:", 1)
-    lots = CreditLot.objects.filter(transaction__idempotency_key=key, payer=viewer)
-    return lots.select_related("account").first()
+def _credits_of(viewer: Account, entry: LedgerEntry) -> SmsCredits | None:
+    """What the viewer paid or earned in a movement of money for credits; both bear the reference of their transfer."""
+    movement = entry.transaction
+    if movement.kind not in (Kind.CREDITS, Kind.TAKEBACK) or movement.currency == CREDITS:
+        return None
+    of_transfer = {"transaction__reference": movement.reference, "transaction__kind": Kind.CREDITS}
+    lot = CreditLot.objects.filter(account=movement.about_id, **of_transfer).select_related("account").first()
+    if lot is None:
+        return None
+    is_margin = lot.payer_id != viewer.pk
+    unit = margin_of(viewer, lot) if is_margin else lot.unit_price
+    return SmsCredits(lot.account, int(abs(entry.amount / unit)), unit, is_margin, movement.kind == Kind.TAKEBACK)
 
 
 def _messages_of(movement: LedgerTransaction) -> QuerySet[Message]:
@@ -195,9 +213,9 @@ def _unit_of(viewer: Account, movement: LedgerTransaction, quote: Quote) -> Deci
     return max(Decimal(0), margin if movement.kind == Kind.CAPTURE else -margin)
 
 
-def margin_of(viewer: Account, quote: Quote) -> Decimal:
-    """What the viewer earns on a part: its child's price less its own; 0 where it is not above the payer."""
-    chain = [(int(owner), Decimal(price)) for owner, price in quote.chain]
+def margin_of(viewer: Account, priced: Quote | CreditLot) -> Decimal:
+    """What the viewer earns on a part or credit: its child's price less its own; 0 where it is not above the payer."""
+    chain = [(int(owner), Decimal(price)) for owner, price in priced.chain]
     return next((below - own for (owner, own), (_, below) in pairwise(chain) if owner == viewer.pk), Decimal(0))
 
 

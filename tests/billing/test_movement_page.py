@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from django.urls import reverse
 
+from accounts.models import Account
 from billing.models import BillingTerms, LedgerEntry, LedgerTransaction
 from billing.services import card_movements, ledger
 from billing.statements import wallet_id
@@ -13,7 +14,8 @@ from messaging import movements
 from messaging.keyset import Cursor
 from messaging.models import Message
 from messaging.services.settling import settle_waiting
-from tests.cast import LogIn, Member
+from tests.billing.credits import give, make_credits_client, take
+from tests.cast import LogIn, Member, fund, make_client
 from tests.messaging.rows import AU, AU_DEAR, NZ, accept, settle_as, words
 
 D = Decimal
@@ -100,6 +102,33 @@ def test_a_card_payment_leads_to_its_receipt(client_member: Member, log_in: LogI
     assert "Credit added by card" in text
     overview = log_in(client_member.user).get(reverse("billing:overview")).content.decode()
     assert reverse("messaging:movement", args=[made.public_id]) in overview
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "amount", "words_of_it"),
+    [
+        ("credits", "middle", "AUD −105.00", "SMS credits 1,500 for Below at AUD 0.0700 each"),
+        ("credits", "reseller", "AUD 30.00", "SMS credits 1,500 for Below, your margin on each AUD 0.0200"),
+        ("takeback", "middle", "AUD 1.40", "SMS credits 20 taken back from Below at AUD 0.0700 each"),
+        ("takeback", "reseller", "AUD −0.40", "SMS credits 20 taken back from Below, your margin on each AUD 0.0200"),
+    ],
+)
+def test_money_of_credits_leads_to_how_many_at_which_price_or_margin(
+    reseller: Member, log_in: LogIn, kind: str, who: str, amount: str, words_of_it: str
+) -> None:
+    middle = make_client(reseller, "Middle")
+    Account.objects.filter(pk=middle.account.pk).update(can_have_children=True)
+    middle.account.refresh_from_db()
+    fund(middle, "200")
+    below = make_credits_client(middle, "Below")
+    give(below, 1500)
+    take(below, 20)
+    movement = LedgerTransaction.objects.get(kind=kind, currency="AUD")
+
+    text = words(page(log_in, {"middle": middle, "reseller": reseller}[who], movement).content.decode())
+
+    assert f"Amount {amount}" in text
+    assert words_of_it in text
 
 
 def test_messages_of_a_movement_come_in_pages(
