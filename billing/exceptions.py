@@ -50,6 +50,10 @@ class TrialRefused(BillingError):
     """A trial, or its credit, cannot be set this way."""
 
 
+class LiveForGood(TrialRefused):
+    """The account has paid, so it goes on no trial any more."""
+
+
 class MoneyStranded(BillingError):
     """The change would leave money where its owner can neither see nor spend it."""
 

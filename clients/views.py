@@ -16,7 +16,7 @@ from accounts.exceptions import AccountError, CountryInUse, EmailTaken, WrongSta
 from accounts.models import Account
 from accounts.selectors import get_child_for
 from accounts.services.accounts import reactivate_account, suspend_account
-from billing.exceptions import CreditPriceChanged, MoneyStranded, TrialRefused
+from billing.exceptions import CreditPriceChanged, LiveForGood, MoneyStranded, TrialRefused
 from billing.models import BillingTerms, CountryMargin
 from billing.selectors import balance_of, credits_of, shows_money, terms_of
 from billing.trial import trial_of
@@ -106,7 +106,7 @@ def _save(form: ClientForm, deed: Callable[[Any], Account]) -> Account | None:
     except (MoneyStranded, CreditPriceChanged) as error:
         form.add_error("method", str(error))
     except TrialRefused as error:
-        form.add_error("trial_credit", str(error))
+        form.add_error("trial" if isinstance(error, LiveForGood) else "trial_credit", str(error))
     except NumberError as error:
         form.add_error("allocation", str(error))
     except CountryInUse as error:

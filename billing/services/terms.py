@@ -7,7 +7,7 @@ from django.db import transaction
 
 from accounts.models import Account, User
 from accounts.services import audit
-from billing.exceptions import NotAllowed, TrialRefused
+from billing.exceptions import LiveForGood, NotAllowed
 from billing.models import BillingTerms, LedgerAccount
 from billing.services import invoices, ledger, trials
 from billing.services.switching import prepare_switch
@@ -75,7 +75,7 @@ def _with_trial(locked: BillingTerms, values: dict[str, Any]) -> dict[str, Any]:
     if ends_on is None:
         return {key: value for key, value in values.items() if key != "trial_ends_on" or not locked.trial_closed_at}
     if not locked.on_trial and trials.has_paid(locked.account):
-        raise TrialRefused(f"{locked.account.name} has added credit already, so it is live; set Trial Period to No.")
+        raise LiveForGood(f"{locked.account.name} has added credit already, so it is live; set Trial Period to No.")
     return values | {"trial_closed_at": None}
 
 

@@ -10,9 +10,9 @@ import time_machine
 from django.test import Client
 
 from accounts.models import Account
-from billing.models import BillingTerms, LedgerTransaction, NoticeTerms
+from billing.models import BillingTerms, LedgerTransaction, NoticeTerms, TopUp
 from billing.selectors import balance_of
-from billing.services import trials
+from billing.services import card_movements, trials
 from messaging.models import Batch
 from tests.cast import PASSWORD, LogIn, Member, fund, make_client
 from tests.clients.forms import filled
@@ -55,6 +55,22 @@ def test_a_new_client_s_trial_credit_is_taken_from_the_parent_with_the_form(rese
     client = Account.objects.get(name="Jones & Co")
     assert (balance_of(client).available, balance_of(reseller.account).available) == (D("12.50"), D("87.50"))
     assert terms(client).trial_credit == D("12.50")
+
+
+def test_a_client_that_has_paid_is_refused_another_trial_at_the_question_for_it(
+    reseller: Member, client_member: Member, log_in: LogIn
+) -> None:
+    paid = card_movements.credit_card_payment(account=client_member.account, amount=D(10), topup_code="T", actor=None)
+    TopUp.objects.create(
+        account=client_member.account, amount=D(10), currency="AUD", state="paid", transaction=paid,
+        expires_at=paid.created_at,
+    )  # fmt: skip
+    page = f"/clients/{client_member.account.code}/edit/"
+
+    response: Any = log_in(reseller.user).post(page, filled(email="client@test.example", password=""))
+
+    (sentence,) = response.context["form"].errors["trial"]
+    assert sentence == "Client has added credit already, so it is live; set Trial Period to No."
 
 
 def test_trial_credit_that_the_wallet_does_not_cover_adds_no_client(reseller: Member, log_in: LogIn) -> None:
