@@ -116,7 +116,7 @@ class TopUpAdmin(_InMoney, ReadOnlyAdmin):
         try:
             request_refund(topup=topup, actor=actor, **form.cleaned_data)
         except BillingError as error:
-            form.add_error(None, str(error))
+            form.add_error("amount", str(error))
             return False
         messages.success(request, "The refund is booked and on its way; its state is shown below.")
         return True

@@ -15,8 +15,8 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
 from accounts.staff_screens import BoundedPaginator, ReadOnlyAdmin, ReadOnlyInline
-from billing.exceptions import BillingError
-from billing.models import Hold, LedgerAccount, LedgerCheck, LedgerEntry, LedgerTransaction, Quote
+from billing.exceptions import BillingError, InsufficientFunds, MoneyStranded
+from billing.models import CREDITS, Hold, LedgerAccount, LedgerCheck, LedgerEntry, LedgerTransaction, Quote
 from billing.services.manual_payments import book_payment
 from billing.wording import money_cell, money_text
 
@@ -206,8 +206,8 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
         if wallet is None:
             raise Http404("No such ledger account.")
         back = reverse("admin:billing_ledgeraccount_change", args=[wallet.pk])
-        if wallet.kind != LedgerAccount.Kind.WALLET:
-            raise PermissionDenied("Payments are booked to wallets only.")
+        if wallet.kind != LedgerAccount.Kind.WALLET or wallet.currency == CREDITS:
+            raise PermissionDenied("Payments are booked to wallets of money only.")
         form = ManualPaymentForm(request.POST or None, initial={"key": secrets.token_urlsafe(18)})
         if form.is_valid() and self._book(request, wallet, form):
             return redirect(back)
@@ -222,7 +222,7 @@ class LedgerAccountAdmin(ReadOnlyAdmin):
         try:
             book_payment(account=wallet.owner, actor=actor, **form.cleaned_data)
         except BillingError as error:
-            form.add_error(None, str(error))
+            form.add_error("amount" if isinstance(error, InsufficientFunds | MoneyStranded) else None, str(error))
             return False
         amount = money_text(form.cleaned_data["amount"], wallet.currency)
         messages.success(request, f"{amount} booked for {wallet.owner.name}.")

@@ -57,7 +57,7 @@ def _about(note: str, source: str, code: str, page: str) -> SafeString:
     template takes ten times as long over its conditions, on fifty lines a page."""
     if not code:
         return SafeString(note)
-    dot = "· " if note and source == "Batch" else ""
+    dot = "· " if note else ""
     reference = f'<a class="text-decoration-underline" href="{page}">{code}</a>' if page else code
     return SafeString(f'{note} <span class="text-nowrap">{dot}{source} {reference}</span>')
 

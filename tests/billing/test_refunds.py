@@ -22,7 +22,7 @@ from billing.services.topups import start_topup
 from messaging.exceptions import NotEnoughMoney
 from tests.billing.hooks import available, deliver, paid_topup, told
 from tests.cast import PASSWORD, LogIn, Member, check_now, fund
-from tests.messaging.rows import accept
+from tests.messaging.rows import accept, words
 from tests.stripe_double import Double
 
 D = Decimal
@@ -249,7 +249,7 @@ def test_the_form_refunds_once_however_often_it_is_sent(
         assert browser.post(page, {"amount": "15", "reason": "Complaint", "key": key}).status_code == 302
     assert (available(client_member), Refund.objects.count()) == (D(45), 1)
     refused = browser.post(page, {"amount": "35.01", "reason": "Complaint", "key": "OTHERKEY"})
-    assert "AUD 35.00 of top-up" in refused.content.decode()
+    assert "AUD 35.00 of top-up" in refused.context["form"].errors["amount"][0]
     shown = browser.get(f"/admin/billing/topup/{paid.pk}/change/").content.decode()
     assert all(words in shown for words in ("Complaint", "AUD\xa015.00", "AUD\xa050.00"))
     assert paid.session_id not in shown, "no word wider than a telephone"
@@ -273,6 +273,9 @@ def test_the_receipt_shows_what_was_given_back(
     text = " ".join(log_in(client_member.user).get(f"/billing/topups/{paid.code}/").content.decode().split())
     assert '<dt>Refunded</dt> <dd> <span class="money">AUD 20.00</span>' in text
     assert "Paid twice" in text
+    assert "New balance" in text.partition("<dt>Refunded</dt>")[0], "what it was then, not after the refund"
+    statement = words(log_in(client_member.user).get("/billing/").content.decode())
+    assert f"Refund to the card Paid twice · Receipt {paid.code}" in statement
 
 
 def test_a_refund_of_a_payment_that_is_not_ours_is_kept_for_the_operator(double: Double, paid: TopUp) -> None:

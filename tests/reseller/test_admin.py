@@ -200,6 +200,11 @@ def test_nobody_books_money_where_its_owner_cannot_spend_it(staff: Client, bille
 def test_payments_go_to_wallets_only(staff: Client, reseller: Member):
     manual = LedgerAccount.objects.get(kind="manual", currency="AUD")
     assert staff.get(f"/admin/billing/ledgeraccount/{manual.pk}/manual-payment/").status_code == 403
+    child = make_credits_client(reseller)
+    give(child, 2)
+    credits = LedgerAccount.objects.get(owner=child.account, kind="wallet", currency="SMS")
+    answer = staff.get(f"/admin/billing/ledgeraccount/{credits.pk}/manual-payment/")
+    assert answer.status_code == 403  # it would be booked to the money of the account
 
 
 def test_staff_without_the_right_book_nothing(reseller: Member, log_in: LogIn):
