@@ -52,6 +52,10 @@ class RateCardAdmin(ModelAdmin):
     ordering = ("currency", "name")
     inlines = (RateInline,)
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The currency of a card stays: its prices would become others', and its accounts' would be gone."""
+        return ("currency",) if obj else ()
+
 
 @admin.register(RateOverride)
 class RateOverrideAdmin(ModelAdmin):

@@ -13,7 +13,7 @@ from billing.exceptions import NotAllowed
 from billing.models import BillingTerms
 from billing.service_admin import ServiceAdmin
 from billing.services.switching import plan_switch, switch_sentences
-from billing.services.terms import EDITABLE, check_payer, create_terms, update_terms
+from billing.services.terms import EDITABLE, check_card, check_payer, create_terms, update_terms
 from billing.services.trials import grant_trial_credit
 from billing.wording import money_text
 
@@ -56,6 +56,12 @@ class BillingTermsForm(forms.ModelForm):
                 check_payer(account, data["method"])
         except NotAllowed as error:
             self.add_error("method", str(error))
+            return data
+        try:
+            if account is not None:
+                check_card(account, data.get("rate_card"))
+        except NotAllowed as error:
+            self.add_error("rate_card", str(error))
             return data
         said = {field: words for field, words in (self._of_method(data), self._of_margin(data)) if words}
         wanted = " ".join(said.values())

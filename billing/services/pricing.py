@@ -95,7 +95,7 @@ class PriceList:
     def _rates(self) -> dict[str, tuple[Decimal, str]]:
         direct = self._line[0]
         card = direct.rate_card or RateCard.objects.filter(currency=self.account.currency, is_default=True).first()
-        if card is None:
+        if card is None or card.currency != self.account.currency:
             raise NoPrice(f"There is no rate card for {self.account.currency}.")
         rates = {rate.prefix: (rate.price, rate.country) for rate in Rate.objects.filter(rate_card=card)}
         for own in RateOverride.objects.filter(account=direct.account):

@@ -8,7 +8,7 @@ from django.db import transaction
 from accounts.models import Account, User
 from accounts.services import audit
 from billing.exceptions import LiveForGood, NotAllowed
-from billing.models import BillingTerms, LedgerAccount
+from billing.models import BillingTerms, LedgerAccount, RateCard
 from billing.services import invoices, ledger, trials
 from billing.services.switching import prepare_switch
 
@@ -20,9 +20,13 @@ EDITABLE = {
 
 @transaction.atomic
 def create_terms(*, account: Account, actor: User | None, **values: Any) -> BillingTerms:
-    """Give a new account its terms and its empty wallet; ``values``: keys of EDITABLE. Raises as check_payer."""
+    """Give a new account its terms and its empty wallet; ``values``: keys of EDITABLE.
+
+    Raises as check_payer and check_card.
+    """
     _check(values)
     check_payer(account, values["method"])
+    check_card(account, values.get("rate_card"))
     terms = BillingTerms.objects.create(account=account, **values)
     ledger.open_account(account, LedgerAccount.Kind.WALLET)
     audit.record(account=account, actor=actor, action="terms.created", subject=account.code, **_readable(values))
@@ -37,7 +41,7 @@ def update_terms(
 
     A new method settles what the old one leaves (billing.services.switching); ``expected_refund`` is what the person
     saw of it. Raises MoneyStranded when the parent would pay from now on while money of the account's own is left,
-    CreditPriceChanged, and NotAllowed: check_payer.
+    CreditPriceChanged, and NotAllowed: check_payer, check_card.
     """
     _check(values)
     locked = BillingTerms.objects.select_for_update(of=("self",)).select_related("account").get(pk=terms.pk)
@@ -48,6 +52,7 @@ def update_terms(
     if "method" in changed:
         check_payer(locked.account, changed["method"])
         prepare_switch(terms=locked, method=changed["method"], actor=actor, expected_refund=expected_refund)
+    check_card(locked.account, changed.get("rate_card"))
     before = {key: getattr(locked, key) for key in changed}
     for key, value in changed.items():
         setattr(locked, key, value)
@@ -65,6 +70,21 @@ def check_payer(account: Account, method: str) -> None:
     """Raise NotAllowed where the platform would pay for a client of its own (PRODUCT.md: its clients pay, or owe)."""
     if account.is_direct and method in BillingTerms.PARENT_PAYS:
         raise NotAllowed("The platform pays for no client; choose a card method, or Invoice.")
+
+
+def check_card(account: Account, card: RateCard | None) -> None:
+    """Raise NotAllowed for a card that is not in the account's currency, or that no price of it would follow from."""
+    if card is None:
+        return
+    if not account.is_direct:
+        raise NotAllowed(
+            f"A rate card is for the platform's own clients; what {account.name} pays follows from its parent's price."
+        )
+    if card.currency != account.currency:
+        raise NotAllowed(
+            f"{card} has prices in {card.currency} and {account.name} pays in {account.currency}; "
+            f"choose a card in {account.currency}, or none for the default one."
+        )
 
 
 def _with_trial(locked: BillingTerms, values: dict[str, Any]) -> dict[str, Any]:

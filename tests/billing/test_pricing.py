@@ -6,7 +6,7 @@ from billing.exceptions import NoPrice, NotAllowed, NotLocal
 from billing.models import BillingTerms, CountryMargin, Quote, RateOverride
 from billing.services.pricing import PriceList
 from billing.services.terms import update_terms
-from tests.cast import make_client
+from tests.cast import make_client, make_rates
 
 D = Decimal
 
@@ -21,6 +21,12 @@ def test_the_longest_prefix_wins(reseller):
 def test_a_destination_without_a_rate_is_refused_never_free(reseller):
     with pytest.raises(NoPrice):
         PriceList(reseller.account).price_of("+4915112345678")
+
+
+def test_a_rate_card_of_another_currency_prices_nothing(reseller):
+    BillingTerms.objects.filter(account=reseller.account).update(rate_card=make_rates("USD"))
+    with pytest.raises(NoPrice, match="There is no rate card for AUD"):
+        PriceList(reseller.account).price_of("+61412345678")
 
 
 def test_a_direct_client_pays_its_rate_card_whatever_margin_is_stored(reseller):

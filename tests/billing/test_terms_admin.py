@@ -10,12 +10,12 @@ from django.urls import reverse
 
 from accounts.models import User
 from billing.exceptions import NotAllowed
-from billing.models import BillingTerms
+from billing.models import BillingTerms, RateCard
 from billing.selectors import balance_of, credits_of
 from billing.services import invoices
 from billing.services.terms import update_terms
 from tests.billing.credits import give, make_credits_client
-from tests.cast import PASSWORD, LogIn, Member
+from tests.cast import PASSWORD, LogIn, Member, make_rates
 from tests.messaging.rows import accept
 
 D = Decimal
@@ -87,6 +87,30 @@ def test_the_platform_pays_for_none_of_its_own_clients(staff: Client, reseller: 
     with pytest.raises(NotAllowed, match="The platform pays for no client"):
         update_terms(terms=terms_of(reseller), actor=None, method=method)
     assert terms_of(reseller).method == Method.INVOICE
+
+
+def test_a_rate_card_has_its_accounts_currency_and_is_for_the_platforms_own_clients(
+    staff: Client, reseller: Member, client_member: Member
+) -> None:
+    dollars = make_rates("USD")
+    values = {"method": "invoice", "sms_margin": "0", "display_margin": "0", "rate_card": str(dollars.pk)}
+    assert errors(save(staff, reseller, **values))["rate_card"] == [
+        "Standard USD (USD) has prices in USD and Reseller pays in AUD; "
+        "choose a card in AUD, or none for the default one."
+    ]
+    own = RateCard.objects.get(currency="AUD")
+    assert errors(save(staff, client_member, **BY_CARD, rate_card=str(own.pk)))["rate_card"] == [
+        "A rate card is for the platform's own clients; what Client pays follows from its parent's price."
+    ]
+    with pytest.raises(NotAllowed, match="choose a card in AUD"):
+        update_terms(terms=terms_of(reseller), actor=None, rate_card=dollars)
+    assert save(staff, reseller, **values | {"rate_card": str(own.pk)}).status_code == 302
+    assert terms_of(reseller).rate_card == own
+    page = reverse("admin:billing_ratecard_change", args=[own.pk])
+    rates = {"rates-TOTAL_FORMS": "0", "rates-INITIAL_FORMS": "0"}
+    assert staff.post(page, {"name": "Ours", "currency": "USD", "is_default": "on"} | rates).status_code == 302
+    own.refresh_from_db()
+    assert (own.name, own.currency) == ("Ours", "AUD")
 
 
 def test_credit_that_ends_with_the_method_is_named(staff: Client, reseller: Member) -> None:
