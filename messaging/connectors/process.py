@@ -26,7 +26,7 @@ CONFIGURATION_SECONDS = 3.0
 ORPHANS_SECONDS = 30.0
 HINT_SECONDS = 0.1  # between two hints of a kind
 # Nobody waits for a receipt as for a message, and a set of a thousand costs little more than one of a hundred.
-RECEIPT_HINT_SECONDS = 0.25
+RECEIPT_HINT_SECONDS = 0.5
 END_SECONDS = 28.0  # after SIGTERM; the orchestrator kills after 30
 
 
