@@ -26,7 +26,7 @@ def record_all(action: str, deeds: list[tuple[Account, User | None, str]]) -> No
     """Note many deeds of one kind at once: (account, actor, subject) each, one at least; as ``record``."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("An audit entry belongs in the transaction of the deed that it records.")
-    rows = [(account.pk, actor.pk if actor else None, subject) for account, actor, subject in deeds]
+    rows = [(account.id, actor.id if actor else None, subject) for account, actor, subject in deeds]
     accounts, actors, subjects = (list(column) for column in zip(*rows, strict=True))
     now = timezone.now()
     values = {"accounts": accounts, "actors": actors, "subjects": subjects, "action": action, "now": now}

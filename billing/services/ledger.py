@@ -190,7 +190,7 @@ class HoldOrder:
 
     def shares(self) -> list[tuple[int, Decimal]]:
         """(wallet's owner, amount) of each hold, the payer's first."""
-        return [(self.payer.pk, self.amount), *self.subsidies.items()]
+        return [(self.payer.id, self.amount), *self.subsidies.items()]
 
 
 def hold(one: HoldOrder) -> Hold:
@@ -264,9 +264,9 @@ def _statement_of(orders: Sequence[HoldOrder]) -> tuple[str, dict[str, Any]]:
         }  # fmt: skip
     sides: defaultdict[tuple[int, int, str, int | None], list[HoldOrder]] = defaultdict(list)
     for one in orders:
-        sides[one.account.pk, one.payer.pk, one.unit, one.actor.pk if one.actor else None].append(one)
+        sides[one.account.id, one.payer.id, one.unit, one.actor.id if one.actor else None].append(one)
     shares = [
-        (place, one.batch_id, owner, amount, owner != one.payer.pk)
+        (place, one.batch_id, owner, amount, owner != one.payer.id)
         for place, mine in enumerate(sides.values(), 1)
         for one in mine
         for owner, amount in one.shares()

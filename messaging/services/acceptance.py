@@ -19,7 +19,7 @@ from billing.exceptions import BillingError, InsufficientFunds, SubsidyMissing, 
 from billing.selectors import spendable_of
 from billing.services import ledger
 from billing.services.ledger import HoldOrder
-from billing.services.pricing import check_payers
+from billing.services.pricing import PriceList, UnitPrice, check_payers
 from billing.services.recharges import RECHARGE, due_among
 from billing.wording import money_text
 from contacts.selectors import opted_out_pairs
@@ -172,8 +172,8 @@ def accept_singles(singles: Sequence[Single]) -> list[Batch | SendingError]:
 def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | SendingError]) -> None:
     """Fill in the answers; a key that comes twice is answered for its first message only, and what has to be accepted
     alone is not answered."""
-    numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.pk, item[0]))
-    accounts = {single.account.pk: single.account for _, single in numbered}
+    numbered = sorted(enumerate(singles), key=lambda item: (item[1].account.id, item[0]))
+    accounts = {single.account.id: single.account for _, single in numbered}
     hold_still(*accounts.values())
     conditions_of = kept_conditions.look()
     earlier = _find_batches(singles)
@@ -182,7 +182,7 @@ def _accept_together(singles: Sequence[Single], answers: dict[int, Batch | Sendi
     planners = {account_id: Planner(account, conditions[account_id]) for account_id, account in accounts.items()}
     _look_up_opt_outs(planners, singles)
     schedule = make_schedule()
-    for account_id, group in groupby(numbered, key=lambda item: item[1].account.pk):
+    for account_id, group in groupby(numbered, key=lambda item: item[1].account.id):
         mine, planner = list(group), planners[account_id]
         seen: set[str] = set()
         for n, single in mine:
@@ -207,10 +207,11 @@ def _covered(orders: dict[int, _Order], answers: dict[int, Batch | SendingError]
     Nobody's messages are tried again because another has no money. What is covered may yet be refused by its hold, and
     what a frozen wallet would pay, or one that is not opened yet, is left to that, alone.
     """
-    left = spendable_of({_wallet_of(order) for order in orders.values()}) if orders else {}
+    wallets = {n: _wallet_of(order) for n, order in orders.items()}
+    left = spendable_of(set(wallets.values())) if orders else {}
     covered: dict[int, _Order] = {}
     for n, order in orders.items():
-        wallet, price = _wallet_of(order), order.plan.total
+        wallet, price = wallets[n], order.plan.total
         if wallet not in left:
             continue
         if price > left[wallet]:
@@ -222,13 +223,13 @@ def _covered(orders: dict[int, _Order], answers: dict[int, Batch | SendingError]
 
 
 def _wallet_of(order: _Order) -> tuple[int, str]:
-    return order.plan.payer.pk, order.plan.currency
+    return order.plan.payer.id, order.plan.currency
 
 
 def _look_up_opt_outs(planners: dict[int, Planner], singles: Sequence[Single]) -> None:
     recipients: defaultdict[int, list[str]] = defaultdict(list)
     for single in singles:
-        recipients[single.account.pk].append(single.recipient)
+        recipients[single.account.id].append(single.recipient)
     numbers = {account_id: planners[account_id].numbers_in(typed) for account_id, typed in recipients.items()}
     opted_out = opted_out_pairs([(account_id, number) for account_id, found in numbers.items() for number in found])
     for account_id, found in numbers.items():
@@ -387,8 +388,11 @@ def _fill(prepared: Batch, order: _Order, now: datetime) -> Batch:
 
 def _save_quotes(plans: list[Plan]) -> Quotes:
     found: Quotes = {}
-    for prices in {id(plan.prices): plan.prices for plan in plans}.values():
-        mine = {one.price.prefix: one.price for plan in plans if plan.prices is prices for one in plan.recipients}
+    lists: dict[int, tuple[PriceList, dict[str, UnitPrice]]] = {}
+    for plan in plans:
+        _, mine = lists.setdefault(id(plan.prices), (plan.prices, {}))
+        mine.update({one.price.prefix: one.price for one in plan.recipients})
+    for prices, mine in lists.values():
         # In one order for everybody: two batches of an account that save the same new quotes must not wait for each
         # other.
         quotes = prices.save_quotes([mine[prefix] for prefix in sorted(mine)])

@@ -48,7 +48,7 @@ def make_row(**values: Any) -> Batch:
     It is what Django makes of a row that it reads, made as unpickling makes it.
     """
     row = {"id": None, "code": new_code(), "refusal": "", "cancelled_at": None} | values
-    row |= {f"{name}_id": row[name] and row[name].pk for name in _RELATIONS}
+    row |= {f"{name}_id": row[name] and row[name].id for name in _RELATIONS}
     batch = Batch.__new__(Batch)
     batch.__dict__ |= {name: row[name] for name in _NAMES}
     batch._state = ModelState()
@@ -131,9 +131,9 @@ class _Roads:
         self._counts, self._classes = Counter[int](), dict[int, int]()
         for batch, plan in batches:
             if batch.code in hurried:
-                routes = Counter(recipient.route_id for recipient in plan.recipients)
-                self._counts += routes
-                for route in routes:
+                for recipient in plan.recipients:
+                    route = recipient.route_id
+                    self._counts[route] += 1
                     self._classes[route] = max(batch.message_class, self._classes.get(route, 0))
 
     def values(self) -> dict[str, Any]:
