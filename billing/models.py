@@ -322,7 +322,7 @@ class Hold(models.Model):
 
     batch_id = models.UUIDField()
     # Holds are looked for by their batch only: an index more is an entry more for each. What they refer to is checked
-    # by a trigger (migration 0021), and is never deleted.
+    # by a trigger (migration 0023), and is never deleted.
     account = models.ForeignKey(
         Account, models.PROTECT, related_name="+", db_index=False, db_constraint=False, help_text="Who sends."
     )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from billing.models import CreditLot, Hold, LedgerAccount, LedgerTransaction, Quote
 from billing.proof import run_proofs
@@ -68,6 +68,21 @@ HOLD = (
     " (batch_id, account_id, movement_id, payer_id, currency, amount, is_subsidy, captured, released, created_at)"
     " VALUES (uuidv7(), {owner}, {movement}, {owner}, 'AUD', 5, false, 0, 0, now())"
 )
+
+
+MOVEMENT = "currval(pg_get_serial_sequence('billing_ledgertransaction', 'id'))"
+
+
+def holds(**changes: str) -> tuple[str, ...]:
+    """A movement of 2.50 and, by one statement, two holds of it: one is right, of the other something is changed."""
+    right = {
+        "account_id": "{owner}", "movement_id": MOVEMENT, "payer_id": "{owner}", "currency": "'AUD'", "amount": "1.25",
+        "is_subsidy": "false",
+    }  # fmt: skip
+    rows = ", ".join(f"(uuidv7(), {', '.join(row.values())}, 0, 0, now())" for row in (right, right | changes))
+    names = f"batch_id, {', '.join(right)}, captured, released, created_at"
+    insert = f"INSERT INTO billing_hold ({names}) VALUES {rows}"
+    return header("hold"), entries(("wallet", "-2.5"), ("held", "2.5")), insert
 
 
 def header(kind: str = "manual", currency: str = "AUD") -> str:
@@ -154,6 +169,19 @@ ILLEGAL: dict[str, tuple[str, ...]] = {
     "a hold of nothing for nobody": (
         HOLD.replace("{movement}", "NULL").replace(", 5,", ", 0,").replace("{owner}, 'AUD'", "{nobody}, 'AUD'"),
     ),
+    "holds, one without a movement": holds(movement_id="NULL"),
+    "holds, one of a movement that there is not": holds(movement_id=f"1000000 + {MOVEMENT}"),
+    "holds, one of a payment": (
+        header().replace("'raw'", "'paid'"), entries(("wallet", "5"), ("manual", "-5")),
+        *holds(movement_id=f"{MOVEMENT} - 1"),
+    ),
+    "holds, one of another sender": holds(account_id="{reseller}"),
+    "holds, one in a wallet that there is not": holds(payer_id="{reseller}"),
+    "holds, one in another currency": holds(currency="'USD'"),
+    "holds, one of a subsidy that nobody set aside": holds(is_subsidy="true"),
+    "holds, one of nothing with a movement": holds(amount="0"),
+    "holds, one of nothing from nobody": holds(amount="0", movement_id="NULL", account_id="{nobody}"),
+    "holds, one of nothing for nobody": holds(amount="0", movement_id="NULL", payer_id="{nobody}"),
     "a hold deleted": ("DELETE FROM billing_hold",),
     "all holds gone": ("TRUNCATE billing_hold",),
     "a balance written": ("UPDATE billing_ledgeraccount SET balance = balance + 1 WHERE id = {wallet}",),
@@ -211,6 +239,21 @@ def test_the_database_alone_stops(book: dict[str, int], case: str) -> None:
         run(ILLEGAL[case], book)
     assert snapshot() == before
     assert [verdict for verdict in run_proofs(PROOFS) if verdict.count] == []
+
+
+def test_holds_of_one_statement_that_are_right_are_made(book: dict[str, int]) -> None:
+    for free in ({}, {"amount": "0", "movement_id": "NULL", "payer_id": "{reseller}"}):
+        first, *others = holds(**free)
+        run(("SET CONSTRAINTS ALL DEFERRED", first.replace("'raw'", f"'raw-{len(free)}'"), *others), book)
+    assert Hold.objects.filter(movement__kind="hold").count() == 1 + 3
+    assert Hold.objects.filter(movement=None).count() == 1
+
+
+def test_a_hold_of_a_movement_that_was_made_before_is_stopped(committed_db: object, book: dict[str, int]) -> None:
+    earlier = Hold.objects.get().movement_id
+    with pytest.raises(IntegrityError, match="a hold is made with its movement"), transaction.atomic():
+        run(holds(movement_id=str(earlier)), book)
+    assert Hold.objects.count() == 1
 
 
 def run(statements: tuple[str, ...], book: dict[str, int]) -> None:
