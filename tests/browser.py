@@ -19,18 +19,32 @@ from reseller.run.stack import Stack
 from tests.engines import copy_migrated
 
 # Whether text can be read takes axe longest by far, and is the same for all that look the same. So of each look it sees
-# one text; a look is all that bears on contrast from the text up to the root. What is placed apart may lie before
-# anything, and axe judges neither signs and single letters nor what is disabled.
+# one text, once at each width of the window; a look is all that bears on contrast from the text up to the root. What is
+# placed apart may lie before anything, so it is seen on each page, and axe judges neither signs and single letters nor
+# what is disabled.
 ONE_OF_EACH_LOOK = r"""
-() => {
-  const grounds = new Map([[null, ""]]), seen = new Set();
+known => {
+  const grounds = new Map([[null, ""]]), seen = new Set(known), fresh = [];
   const ground = element => {
     if (!grounds.has(element)) {
-      const s = getComputedStyle(element), apart = /absolute|fixed|sticky/.test(s.position) ? grounds.size : "";
+      const s = getComputedStyle(element), apart = /absolute|fixed|sticky/.test(s.position);
       const own = [element.tagName, element.className, s.backgroundColor, s.backgroundImage, s.opacity, s.filter];
-      grounds.set(element, `${ground(element.parentElement)}|${own},${apart}`);
+      const place = apart ? `apart ${grounds.size}` : "";
+      grounds.set(element, `${ground(element.parentElement)}|${own},${place}`);
     }
     return grounds.get(element);
+  };
+  const names = new Map();
+  const named = look => {  // 64 bits in base 36
+    if (!names.has(look)) {
+      let a = 0x811c9dc5, b = 0x9e3779b9;
+      for (let at = 0; at < look.length; at++) {
+        a = Math.imul(a ^ look.charCodeAt(at), 0x01000193);
+        b = Math.imul(b ^ look.charCodeAt(at), 0x85ebca6b) ^ (b >>> 13);
+      }
+      names.set(look, (a >>> 0).toString(36) + (b >>> 0).toString(36));
+    }
+    return names.get(look);
   };
   const isText = node => node.nodeType === Node.TEXT_NODE && node.data.trim();
   for (const element of document.querySelectorAll("body, body *")) {
@@ -39,14 +53,30 @@ ONE_OF_EACH_LOOK = r"""
     if (!shown || !(element.matches("input, select, textarea") || [...element.childNodes].some(isText))) continue;
     const s = getComputedStyle(element), words = /[\p{L}\p{N}].*[\p{L}\p{N}]/su.test(element.textContent);
     const off = !!(element.closest(":disabled, [aria-disabled=true]") || element.closest("label")?.control?.disabled);
-    const look = [s.color, s.fontSize, s.fontWeight, s.textShadow, words, off, ground(element)].join();
+    const whole = [s.color, s.fontSize, s.fontWeight, s.textShadow, words, off, ground(element)].join();
+    const look = named(whole);
     element.toggleAttribute("data-look", !seen.has(look));
+    if (!seen.has(look) && !whole.includes(",apart ")) fresh.push(look);
     seen.add(look);
   }
   axe.configure({rules: [{id: "color-contrast", selector: "[data-look]"}]});
-  return seen.size;
+  return fresh;
 }
 """
+# Only what would fail a test is looked for: axe gives every finding the impact of its rule, where that has one.
+VIOLATIONS = """
+() => {
+  const left_out = ["experimental", "deprecated"];  // by axe itself, unless they are asked for by name
+  const rules = axe._audit.rules.filter(rule => rule.enabled && !["minor", "moderate"].includes(rule.impact)
+    && !rule.tags.some(tag => left_out.includes(tag)));
+  return axe.run({resultTypes: ["violations"], runOnly: rules.map(rule => rule.id)}).then(found => found.violations);
+}
+"""
+_readable: dict[int, set[str]] = {}  # width of the window -> looks that axe has found readable
+FITS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+WIDTHS = (380, 1280)  # pixels: a telephone, and a desk
+# What draws itself anew in a window of another size has done so three frames later.
+REDRAWN = "async () => { for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame) }"
 PATIENCE = 30_000  # milliseconds; what is there at once costs nothing of it, and a busy machine is slow
 expect.set_options(timeout=PATIENCE)
 # What is drawn without a window, else the whole browser, which takes twice the processor time.
@@ -148,19 +178,37 @@ def assert_accessible() -> Callable[[Page], None]:
     return check_accessibility
 
 
+@pytest.fixture
+def assert_looks_right() -> Callable[[Page], None]:
+    """``assert_looks_right(page)``: at both widths axe finds nothing, and nobody has to scroll sideways."""
+    return check_looks
+
+
+def check_looks(page: Page) -> None:
+    """Look at the page as it is now in a wide window and on a telephone; its window has its size again afterwards."""
+    before = page.viewport_size
+    assert before is not None
+    for width in WIDTHS if before["width"] != WIDTHS[0] else reversed(WIDTHS):
+        page.set_viewport_size({"width": width, "height": before["height"]})
+        page.evaluate(REDRAWN)
+        check_accessibility(page)
+        assert page.evaluate(FITS), f"{page.url} is wider than {width} pixels"
+
+
 def check_accessibility(page: Page) -> None:
     """Run axe-core on the page as it is now."""
     if page.evaluate("typeof axe") != "object":  # it stays until the page is left
         page.evaluate(AXE_SCRIPT)
-    page.evaluate(ONE_OF_EACH_LOOK)
-    violations = page.evaluate("axe.run({resultTypes: ['violations']}).then(results => results.violations)")
+    readable = _readable.setdefault(page.evaluate("innerWidth"), set())
+    fresh = page.evaluate(ONE_OF_EACH_LOOK, list(readable))
     found = [
         f"{violation['id']} ({violation['impact']}): {node['html'][:160]}"
-        for violation in violations
+        for violation in page.evaluate(VIOLATIONS)
         if violation["impact"] in ("serious", "critical")
         for node in violation["nodes"]
     ]
     assert found == [], f"{page.url}: {found}"
+    readable.update(fresh)
 
 
 def _parsed(database_url: str) -> dict[str, Any]:

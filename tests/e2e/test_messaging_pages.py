@@ -8,6 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from messaging.models import Batch
+from tests.browser import FITS
 from tests.demo import account_of, log_in
 
 TEXT = "“Hello” it’s 😀"
@@ -22,26 +23,25 @@ def write(page: Page, recipients: str = "0412 345 678, 0412345678 nobody", text:
 
 
 def looks_right(page: Page, assert_accessible: Check) -> None:
+    """At the width that its window has."""
     assert_accessible(page)
-    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), page.url
+    assert page.evaluate(FITS), page.url
 
 
-@pytest.mark.parametrize("width", [1280, 380])
 @pytest.mark.parametrize("login", ["reseller", "billed"])
 def test_every_page_of_sending_is_accessible_and_fits(
-    stack_db: None, open_page: Callable[..., Page], assert_accessible: Check, login: str, width: int
+    stack_db: None, page: Page, assert_looks_right: Check, login: str
 ) -> None:
-    page = open_page(viewport={"width": width, "height": 800})
     log_in(page, login)
     page.goto("/send/")
     page.get_by_role("button", name="PREVIEW").click()
     expect(page.get_by_role("alert").filter(has_text="things to correct")).to_be_focused()
-    looks_right(page, assert_accessible)
+    assert_looks_right(page)
     write(page)
-    looks_right(page, assert_accessible)
+    assert_looks_right(page)
     page.get_by_role("button", name="PREVIEW").click()
     expect(page.get_by_role("heading", name="Preview")).to_be_visible()
-    looks_right(page, assert_accessible)
+    assert_looks_right(page)
     paths = ["/batches/", "/messages/", "/messages/?state=all-failed", "/messages/?recipient=abc", "/reports/"]
     paths += ["/reports/?first=2001-01-01&last=2001-01-02"]
     if login == "reseller":
@@ -49,11 +49,11 @@ def test_every_page_of_sending_is_accessible_and_fits(
         paths += ["/reports/clients/", f"/batches/{scheduled.code}/", f"/batches/{scheduled.code}/time/"]
     for path in paths:
         page.goto(path)
-        looks_right(page, assert_accessible)
+        assert_looks_right(page)
     for path in ("/batches/", "/messages/?state=delivered"):
         page.goto(path)
         page.locator("tbody a").first.click()
-        looks_right(page, assert_accessible)
+        assert_looks_right(page)
 
 
 def test_the_counter_follows_the_text(page: Page) -> None:
@@ -98,9 +98,8 @@ def test_everything_typed_survives_edit_and_sends_without_script(open_page: Call
 
 
 def test_many_recipients_are_checked_and_sent_while_the_page_tells_how_far_it_is(
-    open_page: Callable[..., Page], assert_accessible: Check
+    page: Page, assert_looks_right: Check
 ) -> None:
-    page = open_page()
     log_in(page, "client")
     landlines = "\n".join(f"02 9999 {number:04d}" for number in range(3_000))  # which take long to be looked at
     wait = re.compile(r"/progress/")
@@ -110,7 +109,7 @@ def test_many_recipients_are_checked_and_sent_while_the_page_tells_how_far_it_is
     page.get_by_label("Recipients").evaluate("(field, more) => { field.value += more }", f"\n{landlines}")
     page.get_by_role("button", name="PREVIEW").click()
     expect(page.get_by_role("heading", name="Checking the recipients")).to_be_visible()
-    looks_right_at_both_widths(page, assert_accessible)
+    assert_looks_right(page)
     page.unroute(wait)
     send = page.get_by_role("button", name="SEND 1 MESSAGE")
     expect(send).to_be_visible()
@@ -118,13 +117,7 @@ def test_many_recipients_are_checked_and_sent_while_the_page_tells_how_far_it_is
     page.route(wait, lambda route: route.fulfill(status=204))
     send.click()
     expect(page.locator("#batch-state")).to_have_text("Preparing")
-    looks_right_at_both_widths(page, assert_accessible)
+    assert_looks_right(page)
     page.unroute(wait)
     expect(page.locator("#batch-progress")).to_contain_text("1 of 1 finished")
     expect(page.get_by_role("heading", name="Left out: 3,000")).to_be_visible()
-
-
-def looks_right_at_both_widths(page: Page, assert_accessible: Check) -> None:
-    for width in (380, 1280):
-        page.set_viewport_size({"width": width, "height": 800})
-        looks_right(page, assert_accessible)
