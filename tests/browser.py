@@ -102,6 +102,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.e2e)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stop the portal after the last test that needs it: its processes take a seventh of a processor by waiting."""
+    yield
+    if "stack" in getattr(item, "fixturenames", ()) and "stack" not in getattr(nextitem, "fixturenames", ()):
+        for definition in item.session._fixturemanager.getfixturedefs("stack", item) or ():
+            definition.finish(item._request)  # type: ignore[attr-defined]
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole portal with demo data, as `make run` starts it when it is migrated; in the end its books are right."""
