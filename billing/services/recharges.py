@@ -23,7 +23,7 @@ from accounts.services import audit
 from accounts.services.mail import queue_mail
 from billing.exceptions import BillingError, NotAllowed, TopUpRefused
 from billing.gateways.exceptions import GatewayError
-from billing.models import AutoRecharge, SavedCard, TopUp
+from billing.models import AutoRecharge, BillingTerms, SavedCard, TopUp
 from billing.people import notice_address
 from billing.selectors import balance_of
 from billing.services import cards, topups
@@ -135,14 +135,7 @@ def _reserve(account: Account) -> TopUp | None:
         return None  # frozen: a card whose payment is disputed is not charged again meanwhile
     if suspended_in_line(account) is not None:
         return None  # nobody of it can log in to switch this off, and nothing can be sent with the money
-    try:
-        check_amount(terms=terms, amount=wanted.amount, now=now)
-    except TopUpRefused as error:
-        release = room_of(terms, now).release_for(wanted.amount)
-        _postpone(wanted, release[0] if release else now + FULL_PAUSE, str(error))
-        return None
-    except BillingError as error:
-        _postpone(wanted, now + FULL_PAUSE, str(error))
+    if not _may_add(wanted, terms, now):
         return None
     topup = TopUp.objects.create(
         account=account, amount=wanted.amount, currency=account.currency, way=TopUp.Way.RECHARGE,
@@ -151,6 +144,42 @@ def _reserve(account: Account) -> TopUp | None:
     )  # fmt: skip
     audit.record(account=account, actor=None, action="recharge.started", subject=topup.code, amount=str(topup.amount))
     return topup
+
+
+def _may_add(wanted: AutoRecharge, terms: BillingTerms, now: datetime) -> bool:
+    """Whether its amount may be added now. Postponed where it may later, switched off where the terms have changed."""
+    try:
+        if terms.pays_by_card:
+            check_method(terms, wanted.amount)
+    except TopUpRefused as error:
+        _end(wanted, str(error))
+        return False
+    try:
+        check_amount(terms=terms, amount=wanted.amount, now=now)
+    except TopUpRefused as error:
+        release = room_of(terms, now).release_for(wanted.amount)
+        _postpone(wanted, release[0] if release else now + FULL_PAUSE, str(error))
+        return False
+    except BillingError as error:
+        _postpone(wanted, now + FULL_PAUSE, str(error))
+        return False
+    return True
+
+
+def _end(wanted: AutoRecharge, problem: str) -> None:
+    """Switch it off, as the account may not add its amount any more, and tell the customer: it agreed to no other."""
+    wanted.is_on, wanted.last_error = False, problem[:300]
+    wanted.save(update_fields=["is_on", "last_error"])
+    audit.record(account=wanted.account, actor=None, action="recharge.off", reason=wanted.last_error)
+    address = notice_address(wanted.account)
+    if address:
+        queue_mail(
+            key=f"recharge-ended:{wanted.account.code}:{wanted.consent_at:%Y%m%dT%H%M%S.%f}", to=address,
+            template="billing/mail/recharge_ended", account=wanted.account,
+            context={
+                "recharge": wanted, "problem": problem, "cards_url": settings.SITE_URL + reverse("billing:cards"),
+            },
+        )  # fmt: skip
 
 
 def _in_flight(account: Account) -> bool:

@@ -16,6 +16,7 @@ from billing.models import AutoRecharge, BillingTerms, SavedCard, TopUp
 from billing.services import cards, recharges, topups
 from billing.services.cards import remove_card, sweep_cards
 from billing.services.recharges import recharge, set_recharge, sweep_recharges
+from billing.services.terms import update_terms
 from tests.billing.hooks import available, deliver, keep_card, told
 from tests.cast import LogIn, Member
 from tests.meeting import SURELY, meet
@@ -170,6 +171,35 @@ def test_an_account_whose_terms_are_no_card_any_more_is_not_charged(
     BillingTerms.objects.filter(account=client_member.account).update(method="invoice")
     assert sweep_recharges(timezone.now()) == 0
     assert available(client_member) == D(20)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"method": "card_fixed", "fixed_topup": D(50)},
+            "Amount AUD 30.00: this account adds credit in one fixed amount, AUD 50.00.",
+        ),
+        ({"daily_topup_limit": D(29)}, "Amount AUD 30.00 is above the daily top-up limit of AUD 29.00; choose less."),
+    ],
+    ids=["fixed", "daily limit"],
+)
+def test_an_amount_that_new_terms_do_not_allow_switches_it_off_with_a_mail(
+    double: Double, on: AutoRecharge, client_member: Member, log_in: LogIn, changes: dict[str, Any], sentence: str
+) -> None:
+    update_terms(terms=client_member.account.billing_terms, actor=None, **changes)
+
+    assert (sweep_recharges(timezone.now()), sweep_recharges(timezone.now())) == (0, 0)
+
+    on.refresh_from_db()
+    assert (on.is_on, TopUp.objects.filter(way="recharge").exists()) == (False, False)
+    mail = OutgoingMail.objects.get(key__startswith="recharge-ended:")
+    assert mail.subject == "Automatic recharge of Client is switched off"
+    assert sentence in mail.text
+    assert AuditEntry.objects.filter(action="recharge.off").count() == 1
+    page = log_in(client_member.user).get("/billing/cards/").content.decode()
+    assert "Automatic recharge: off" in page
+    assert sentence in page
 
 
 @pytest.mark.parametrize("stopped", ["client", "its parent"])
