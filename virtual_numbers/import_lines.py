@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -56,7 +56,7 @@ class Line:
     values: Values | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "values"}
+        return {"line": self.line, "cells": self.cells.copy(), "verdict": self.verdict, "notes": self.notes.copy()}
 
 
 def judge(rows: Iterable[Row]) -> list[Line]:
