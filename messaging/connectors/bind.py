@@ -24,6 +24,10 @@ from smpp.receipts import Receipt, parse_receipt
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0  # how often released messages are looked for without being told
+# After a claim that emptied the stock of a few, what comes within this time is claimed and recorded together. One that
+# comes after quiet is claimed at once.
+REST_SECONDS = 0.05
+FEW = 4  # times as many there would have been room for
 LOCK_POLL_SECONDS = 1.0
 RECONCILE_SECONDS = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts to connect
@@ -224,6 +228,8 @@ class Bind:
                 if not await self._regain_right():
                     return
                 continue
+            if 0 < claimed * FEW < room:
+                await asyncio.sleep(REST_SECONDS)
             if claimed < room or not room:
                 await self._wait_for_work()
 
