@@ -38,6 +38,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _start(run())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, or in the end one worker would be busy with it and the others with nothing."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_collection_finish() -> None:
     """Code and tests are loaded: spend nothing on looking for garbage among them."""
     spare_collections()

@@ -98,6 +98,7 @@ def endless_grace(settings: Any) -> None:
     settings.RENEWAL_GRACE_DAYS = 100_000
 
 
+@pytest.mark.long
 def test_every_balance_is_the_models_with_numbers_and_keywords(db: None, endless_grace: None) -> None:
     run_state_machine_as_test(Services, settings=FEWER)
 

@@ -384,6 +384,7 @@ QUICK = settings(
 )
 
 
+@pytest.mark.long
 def test_every_balance_is_the_models_after_every_step(db: None) -> None:
     run_state_machine_as_test(Money, settings=QUICK)
 

@@ -177,6 +177,7 @@ def test_the_console_shows_warnings_and_keeps_the_rest_in_the_log(tmp_path):
 
 
 @pytest.mark.xdist_group("run")
+@pytest.mark.long
 @pytest.mark.e2e
 def test_a_whole_run_refuses_a_second_one_restarts_what_dies_and_leaves_nothing_behind(tmp_path):
     stack = Stack(tmp_path / "portal").start()

@@ -59,6 +59,7 @@ def test_set_up_twice_leaves_every_privilege_as_migrations_left_it(committed_db)
     assert not _privileges("billing_ledgerentry") & {"UPDATE", "DELETE", "TRUNCATE"}
 
 
+@pytest.mark.long
 def test_two_set_ups_at_once_wait_for_each_other(committed_db):
     """Both are held at the door until they stand there together, and both then have the same table to make."""
     call_command("migrate", "sessions", "zero", database="owner", verbosity=0)

@@ -302,6 +302,7 @@ def test_a_file_that_is_no_list_is_refused_with_the_reason(content: bytes, sente
         read_rows(content)
 
 
+@pytest.mark.long
 def test_ten_thousand_lines_are_judged_and_taken_in_within_seconds() -> None:
     lines = [f"+6141{index:07d},AU,long,sms_in,test,AUD,{index % 50}.25,0" for index in range(MOST_LINES)]
     begun = time.process_time()  # a busy machine must not fail it
