@@ -158,18 +158,24 @@ class BillingTerms(models.Model):
         verbose_name_plural = "billing terms"
         constraints = [
             models.CheckConstraint(
-                condition=~models.Q(method="card_fixed") | models.Q(fixed_topup__gt=0), name="terms_fixed_amount"
+                condition=~models.Q(method="card_fixed") | models.Q(fixed_topup__isnull=False, fixed_topup__gt=0),
+                name="terms_fixed_amount",
+                violation_error_message="A fixed amount has to be above zero.",
             ),
+            # A comparison with nothing is neither true nor false, and a check that is not false passes.
             models.CheckConstraint(
                 condition=~models.Q(method="card_variable")
-                | models.Q(minimum_topup__gt=0, daily_topup_limit__gte=models.F("minimum_topup")),
+                | models.Q(minimum_topup__isnull=False, daily_topup_limit__isnull=False)
+                & models.Q(minimum_topup__gt=0, daily_topup_limit__gte=models.F("minimum_topup")),
                 name="terms_variable_amounts",
+                violation_error_message="Variable amounts need a minimum above zero and a daily limit not below it.",
             ),
             models.CheckConstraint(
                 condition=~models.Q(method="card_fixed")
                 | models.Q(daily_topup_limit__isnull=True)
                 | models.Q(daily_topup_limit__gte=models.F("fixed_topup")),
                 name="terms_fixed_within_daily",
+                violation_error_message="The fixed amount is above the daily limit; lower it, or raise the limit.",
             ),
         ]
 

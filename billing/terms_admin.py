@@ -18,6 +18,15 @@ from billing.services.trials import grant_trial_credit
 from billing.wording import money_text
 
 CONFIRMATION = ("confirm", "shown")
+AMOUNTS_OF: dict[str, dict[str, str]] = {
+    BillingTerms.Method.CARD_FIXED: {
+        "fixed_topup": "Enter the amount that the client adds at a time, such as 50.00.",
+    },
+    BillingTerms.Method.CARD_VARIABLE: {
+        "minimum_topup": "Enter the smallest amount that the client can add, such as 10.00.",
+        "daily_topup_limit": "Enter the most that the client can add in 24 hours, such as 100.00.",
+    },
+}
 
 
 class BillingTermsForm(forms.ModelForm):
@@ -63,6 +72,7 @@ class BillingTermsForm(forms.ModelForm):
         except NotAllowed as error:
             self.add_error("rate_card", str(error))
             return data
+        self._ask_for_amounts(data)
         said = {field: words for field, words in (self._of_method(data), self._of_margin(data)) if words}
         wanted = " ".join(said.values())
         if said and not (data.get("confirm") and data.get("shown") == wanted):
@@ -74,6 +84,16 @@ class BillingTermsForm(forms.ModelForm):
             typed["shown"] = wanted
             self.data = typed
         return data
+
+    def _ask_for_amounts(self, data: dict[str, Any]) -> None:
+        """A card method without its amounts would leave the account nothing that it could add."""
+        daily = data.get("daily_topup_limit")
+        for name, sentence in AMOUNTS_OF.get(data.get("method", ""), {}).items():
+            amount = data.get(name)
+            if amount is None and name not in self.errors:
+                self.add_error(name, sentence)
+            elif amount is not None and daily is not None and amount > daily:
+                self.add_error(name, "This is above the Daily Top Up Limit; lower it, or raise the limit.")
 
     def _of_method(self, data: dict[str, Any]) -> tuple[str, str]:
         """What another payment method does to balance, credits and holds."""

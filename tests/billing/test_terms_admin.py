@@ -5,6 +5,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
 
@@ -111,6 +112,39 @@ def test_a_rate_card_has_its_accounts_currency_and_is_for_the_platforms_own_clie
     assert staff.post(page, {"name": "Ours", "currency": "USD", "is_default": "on"} | rates).status_code == 302
     own.refresh_from_db()
     assert (own.name, own.currency) == ("Ours", "AUD")
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "sentence"),
+    [
+        ({"method": "card_fixed"}, "fixed_topup", "Enter the amount that the client adds at a time, such as 50.00."),
+        ({"minimum_topup": ""}, "minimum_topup", "Enter the smallest amount that the client can add, such as 10.00."),
+        (
+            {"daily_topup_limit": ""}, "daily_topup_limit",
+            "Enter the most that the client can add in 24 hours, such as 100.00.",
+        ),
+        (
+            {"minimum_topup": "0"}, "__all__",
+            "Variable amounts need a minimum above zero and a daily limit not below it.",
+        ),
+        (
+            {"minimum_topup": "101"}, "minimum_topup",
+            "This is above the Daily Top Up Limit; lower it, or raise the limit.",
+        ),
+        (
+            {"method": "card_fixed", "fixed_topup": "100.01"}, "fixed_topup",
+            "This is above the Daily Top Up Limit; lower it, or raise the limit.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_card_method_without_its_amounts_is_refused(
+    staff: Client, client_member: Member, values: dict[str, str], field: str, sentence: str
+) -> None:
+    """Nobody could add credit then: there would be no amount to choose."""
+    assert errors(save(staff, client_member, **BY_CARD | values))[field] == [sentence]
+    stored = {key: value or None for key, value in values.items()}
+    with pytest.raises(IntegrityError), transaction.atomic():
+        BillingTerms.objects.filter(account=client_member.account).update(**stored)
 
 
 def test_credit_that_ends_with_the_method_is_named(staff: Client, reseller: Member) -> None:
