@@ -16,8 +16,9 @@ def _link(title: str, icon: str, model: str, page: str = "") -> dict[str, Any]:
 
     def is_here(request: HttpRequest) -> bool:
         """The list stands for everything below it but what has an entry of its own."""
-        others = () if page else tuple(reverse(one) for one in _PAGES_OF_THEIR_OWN)
-        return request.path.startswith(str(link)) and request.path not in others
+        if not request.path.startswith(str(link)):
+            return False
+        return bool(page) or request.path not in [reverse(one) for one in _PAGES_OF_THEIR_OWN]
 
     return {
         "title": title,
