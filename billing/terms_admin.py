@@ -13,7 +13,7 @@ from billing.exceptions import NotAllowed
 from billing.models import BillingTerms
 from billing.service_admin import ServiceAdmin
 from billing.services.switching import plan_switch, switch_sentences
-from billing.services.terms import EDITABLE, check_card, check_payer, create_terms, update_terms
+from billing.services.terms import EDITABLE, check_card, check_invoice, check_payer, create_terms, update_terms
 from billing.services.trials import grant_trial_credit
 from billing.wording import money_text
 
@@ -63,6 +63,7 @@ class BillingTermsForm(forms.ModelForm):
         try:
             if account is not None and "method" in data:
                 check_payer(account, data["method"])
+                check_invoice(account, data["method"])
         except NotAllowed as error:
             self.add_error("method", str(error))
             return data

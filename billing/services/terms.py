@@ -41,7 +41,7 @@ def update_terms(
 
     A new method settles what the old one leaves (billing.services.switching); ``expected_refund`` is what the person
     saw of it. Raises MoneyStranded when the parent would pay from now on while money of the account's own is left,
-    CreditPriceChanged, and NotAllowed: check_payer, check_card.
+    CreditPriceChanged, and NotAllowed: check_payer, check_invoice, check_card.
     """
     _check(values)
     locked = BillingTerms.objects.select_for_update(of=("self",)).select_related("account").get(pk=terms.pk)
@@ -51,6 +51,7 @@ def update_terms(
         return locked
     if "method" in changed:
         check_payer(locked.account, changed["method"])
+        check_invoice(locked.account, changed["method"])
         prepare_switch(terms=locked, method=changed["method"], actor=actor, expected_refund=expected_refund)
     check_card(locked.account, changed.get("rate_card"))
     before = {key: getattr(locked, key) for key in changed}
@@ -70,6 +71,15 @@ def check_payer(account: Account, method: str) -> None:
     """Raise NotAllowed where the platform would pay for a client of its own (PRODUCT.md: its clients pay, or owe)."""
     if account.is_direct and method in BillingTerms.PARENT_PAYS:
         raise NotAllowed("The platform pays for no client; choose a card method, or Invoice.")
+
+
+def check_invoice(account: Account, method: str) -> None:
+    """Raise NotAllowed for an invoice to a client of a client (PRODUCT.md, money rule 3): its parent offers none."""
+    if method == BillingTerms.Method.INVOICE and not account.is_direct:
+        raise NotAllowed(
+            f"Only the platform's own clients pay by invoice, and {account.name} is a client of {account.parent}; "
+            "choose another method."
+        )
 
 
 def check_card(account: Account, card: RateCard | None) -> None:

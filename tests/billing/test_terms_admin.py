@@ -90,6 +90,18 @@ def test_the_platform_pays_for_none_of_its_own_clients(staff: Client, reseller: 
     assert terms_of(reseller).method == Method.INVOICE
 
 
+def test_only_the_platforms_own_clients_pay_by_invoice(staff: Client, client_member: Member) -> None:
+    """Nobody but staff could give such a client credit, and its parent's form knows no such method."""
+    answer = save(staff, client_member, **BY_CARD | {"method": "invoice"}, confirm="on")
+    sentence = (
+        "Only the platform's own clients pay by invoice, and Client is a client of Reseller; choose another method."
+    )
+    assert errors(answer)["method"] == [sentence]
+    with pytest.raises(NotAllowed, match="Only the platform's own clients pay by invoice"):
+        update_terms(terms=terms_of(client_member), actor=None, method=Method.INVOICE)
+    assert terms_of(client_member).method == Method.CARD_VARIABLE
+
+
 def test_a_rate_card_has_its_accounts_currency_and_is_for_the_platforms_own_clients(
     staff: Client, reseller: Member, client_member: Member
 ) -> None:
