@@ -164,8 +164,12 @@ def _tell_parent(account: Account, amount: Decimal, reference: str) -> None:
 
 
 def has_paid(account: Account) -> bool:
-    """Whether the account ever added credit by card: then it is live for good."""
-    return TopUp.objects.filter(account=account, state=TopUp.State.PAID).exists()
+    """Whether money of the account's own ever came in, by card or booked by staff: then it is live for good."""
+    kind = LedgerTransaction.Kind
+    paid = LedgerTransaction.objects.filter(about=account, kind__in=(kind.TOPUP, kind.MANUAL))
+    # Said so that their own index is used (movement_of_payment).
+    paid = paid.exclude(kind__in=(kind.HOLD, kind.CAPTURE, kind.RELEASE))
+    return paid.filter(entries__ledger_account__owner=account, entries__amount__gt=0).exists()
 
 
 def _locked(account: Account) -> BillingTerms:

@@ -301,6 +301,13 @@ def test_a_live_account_that_has_paid_is_never_put_on_trial_again(trial_member: 
     assert terms_of(trial_member).trial_ends_on == date(2026, 11, 30)  # the closed trial stays on record
 
 
+def test_nor_is_one_whose_payment_staff_booked(trial_member: Member) -> None:
+    """Else its parent could keep it from spending its own money until it pays once more."""
+    book_payment(account=trial_member.account, amount=D(5), key="transfer", reason="Bank", actor=trial_member.user)
+    with pytest.raises(TrialRefused, match="has added credit already"):
+        update_terms(terms=terms_of(trial_member), actor=None, trial_ends_on=date(2027, 1, 31))
+
+
 def test_an_account_that_was_made_live_unpaid_can_go_on_trial_again(trial_member: Member) -> None:
     trials.make_live(account=trial_member.account, actor=None)
     update_terms(terms=terms_of(trial_member), actor=None, trial_ends_on=date(2027, 1, 31))
