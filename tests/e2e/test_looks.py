@@ -33,6 +33,13 @@ def test_one_text_of_poor_contrast_is_noticed_among_many_that_look_well(page: Pa
         assert_accessible(page)
 
 
+def test_a_page_too_wide_for_a_telephone_is_noticed(page: Page, assert_looks_right: Check) -> None:
+    page.goto("/login/")
+    page.locator("main").evaluate("main => { main.style.minWidth = '600px' }")
+    with pytest.raises(AssertionError, match="wider than 380 pixels"):
+        assert_looks_right(page)
+
+
 def test_a_missing_page_is_accessible(page: Page, assert_looks_right: Check, console_errors: list[str]) -> None:
     page.goto("/no/such/page/")
     assert_looks_right(page)
