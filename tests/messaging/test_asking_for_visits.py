@@ -22,7 +22,8 @@ def test_visits_are_asked_for_until_one_has_left_nothing_waiting(monkeypatch: py
             asks[f"{len(asks)} {notice}"] = given == [(DISPATCH, 7)]
         # Of what was released as it was accepted nothing follows for what waits.
         assert asks == {
-            "0 ": True, "1 7=": True, "2 7": False, "3 8": False, "4 7=": False, "5 7+": True, "6 7=": True, "7 7": False,
+            "0 ": True, "1 7=": True, "2 7": False, "3 8": False,
+            "4 7=": False, "5 7+": True, "6 7=": True, "7 7": False,
         }  # fmt: skip
 
         async def broken(_: str) -> None:
