@@ -69,12 +69,21 @@ def plan_switch(terms: BillingTerms, method: str) -> Switch:
 def _refusal(terms: BillingTerms, method: str) -> str:
     """Why the change would leave money where its owner could neither see nor spend it; "" where it would not."""
     if method not in BillingTerms.PARENT_PAYS:
-        return _of_the_parent(terms)
+        return _of_the_parent(terms.account)
     return _of_own_money(terms) or _of_clients(terms) if terms.shows_money else ""
 
 
-def _of_the_parent(terms: BillingTerms) -> str:
-    account, parent = terms.account, terms.account.parent
+def check_parent(account: Account, method: str) -> None:
+    """Raise MoneyStranded where a new client's money would go to a parent that sees none; inside the transaction that
+    makes the client, for which a change of who pays for the parent waits."""
+    BillingTerms.objects.select_for_update().filter(account=account.parent_id).values_list("pk").first()
+    refusal = "" if method in BillingTerms.PARENT_PAYS else _of_the_parent(account)
+    if refusal:
+        raise MoneyStranded(refusal)
+
+
+def _of_the_parent(account: Account) -> str:
+    parent = account.parent
     above = BillingTerms.objects.filter(account=account.parent_id).first()
     if parent is None or above is None or above.shows_money:
         return ""

@@ -18,6 +18,7 @@ from billing.models import BillingTerms
 from billing.selectors import terms_of
 from billing.services import terms as billing_terms
 from billing.services.notices import set_notices
+from billing.services.switching import check_parent
 from billing.services.trials import grant_trial_credit
 from clients.allocation import change_allocation, terms_for
 from clients.selectors import may_change_login, owner_of
@@ -81,9 +82,11 @@ def create_client(*, parent: Account, values: ClientValues, actor: User | None, 
     """Make a client of ``parent``, in the parent's currency, with all its terms and its owner's log-in: all or nothing.
 
     ``welcome``: mail the owner where and as whom to log in (never the password). A new client cannot have clients of
-    its own. Raises EmailTaken, ChildrenNotAllowed, NotAllocatable and TrialRefused.
+    its own. Raises EmailTaken, ChildrenNotAllowed, NotAllocatable, TrialRefused, and MoneyStranded where the parent is
+    billed to its own by now.
     """
     client = create_account(parent=parent, actor=actor, can_have_children=False, **values.details())
+    check_parent(client, values.method)
     billing_terms.create_terms(account=client, actor=actor, **values.billing())
     number_terms.create_terms(account=client, actor=actor, **values.numbers())
     change_allocation(client=client, value=values.allocation, actor=actor)

@@ -15,9 +15,13 @@ from django.test import Client, RequestFactory
 from accounts.exceptions import EmailTaken
 from accounts.models import Account, AuditEntry, Membership, OutgoingMail, User
 from billing.models import BillingTerms, LedgerAccount
+from billing.services import terms as billing_terms
+from billing.services.terms import update_terms
+from clients.services import clients
 from clients.services.clients import ClientValues, create_client
-from tests.cast import PASSWORD, LogIn, Member, make_member
+from tests.cast import PASSWORD, LogIn, Member, make_client, make_member
 from tests.clients.forms import EVERY_FIELD, filled
+from tests.meeting import SURELY, meet
 
 Method = BillingTerms.Method
 
@@ -279,10 +283,11 @@ def test_an_e_mail_taken_between_look_and_write_is_an_error_of_the_field(
     assert not Account.objects.filter(name="Jones & Co").exists()
 
 
-def values(email: str, name: str) -> ClientValues:
+def values(email: str, name: str, **more: Any) -> ClientValues:
+    given: dict[str, Any] = {"method": Method.BILL_TO_PARENT} | more
     return ClientValues(
         contact_name="Racer", name=name, mobile="+61412345678", country="AU", time_zone="Australia/Sydney", email=email,
-        password="Correct-horse-9", method=Method.BILL_TO_PARENT,
+        password="Correct-horse-9", **given,
     )  # fmt: skip
 
 
@@ -300,6 +305,47 @@ def test_of_forms_sent_at_one_moment_one_gets_the_e_mail(
         4, lambda n: create_client(parent=reseller.account, values=values(f"{n}@x.example", f"R{n}"), actor=None)
     )
     assert [type(one).__name__ for one in canary] == ["Account"] * 4, canary
+
+
+def make_while_parent_is_switched(middle: Member, run_together: Callable[..., list[Any]]) -> list[str]:
+    """What becomes of a client that pays and of billing its parent to its own, both at once."""
+    card = {"method": Method.CARD_FIXED, "fixed_topup": D(10), "daily_topup_limit": D(100)}
+    terms = BillingTerms.objects.get(account=middle.account)
+    made = run_together(
+        2,
+        lambda n: (
+            create_client(parent=middle.account, values=values("new@x.example", "New", **card), actor=None)
+            if n
+            else update_terms(terms=terms, method=Method.BILL_TO_PARENT, actor=None)
+        ),
+    )
+    return [type(one).__name__ for one in made]
+
+
+@pytest.fixture
+def middle(committed_db: object, reseller: Member) -> Member:
+    """A client that may have clients of its own."""
+    member = make_client(reseller, "Middle")
+    Account.objects.filter(pk=member.account.pk).update(can_have_children=True)
+    member.account.refresh_from_db()
+    return member
+
+
+def test_a_client_that_pays_is_made_before_its_parent_is_billed_or_not_at_all(
+    middle: Member, run_together: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meet(monkeypatch, billing_terms, "_readable")
+    made = make_while_parent_is_switched(middle, run_together)
+    assert made in (["BillingTerms", "MoneyStranded"], ["MoneyStranded", "Account"])
+    assert Account.objects.filter(name="New").count() == (made[1] == "Account")
+
+
+def test_canary_without_the_lock_a_client_pays_a_parent_that_sees_no_money(
+    middle: Member, run_together: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "check_parent", lambda *args: None)
+    meet(monkeypatch, billing_terms, "_readable", patience=SURELY)
+    assert make_while_parent_is_switched(middle, run_together) == ["BillingTerms", "Account"]
 
 
 # --- The page ----------------------------------------------------------------------------------------------------
