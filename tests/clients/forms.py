@@ -18,7 +18,7 @@ EVERY_FIELD = {
     "minimum_topup": "12.25",
     "sms_margin": "0.012345",
     "trial": "yes",
-    "trial_ends_on": "2027-01-31",
+    "trial_ends_on": "2035-01-31",
     "trial_credit": "",
     "notification_limit": "",
     "notification_credits": "",

@@ -80,7 +80,7 @@ def test_every_field_of_every_section_is_stored(reseller: Member, log_in: LogIn)
     terms = client.billing_terms
     assert (terms.method, terms.fixed_topup) == (Method.CARD_VARIABLE, None)
     assert (terms.minimum_topup, terms.daily_topup_limit) == (D("12.25"), D("250.50"))
-    assert (terms.sms_margin, str(terms.trial_ends_on)) == (D("0.012345"), "2027-01-31")
+    assert (terms.sms_margin, str(terms.trial_ends_on)) == (D("0.012345"), "2035-01-31")
     assert (client.number_terms.allocation, client.number_terms.margin) == ("own", D("5"))
     keywords = client.keyword_terms
     assert (keywords.is_enabled, keywords.price, keywords.limit) == (True, D("9.95"), 3)

@@ -101,7 +101,7 @@ def test_saving_the_form_unchanged_changes_and_notes_nothing(web: Client, change
         ({"daily_topup_limit": "300.00"}, "terms.updated"),
         ({"minimum_topup": "20.00"}, "terms.updated"),
         ({"sms_margin": "0.03"}, "terms.updated"),
-        ({"trial_ends_on": "2027-02-28"}, "terms.updated"),
+        ({"trial_ends_on": "2035-02-28"}, "terms.updated"),
         ({"trial": "no", "trial_ends_on": ""}, "terms.updated"),
         ({"method": "card_fixed", "fixed_topup": "100.00", "minimum_topup": ""}, "terms.updated"),
         ({"number_margin": "7.50"}, "number_terms.updated"),
@@ -169,12 +169,12 @@ def test_another_s_e_mail_is_refused_and_nothing_changes(web: Client, reseller: 
 
 def test_an_ended_trial_may_stand_while_other_fields_change(web: Client, reseller: Member, log_in: LogIn) -> None:
     client = added(web)
-    with time_machine.travel("2027-06-01T00:00:00Z"):
+    with time_machine.travel("2035-06-01T00:00:00Z"):
         web = log_in(reseller.user)
         assert edit(web, client, name="Jones Ltd").status_code == 302
-        response = edit(web, client, trial_ends_on="2027-05-01")
+        response = edit(web, client, trial_ends_on="2035-05-01")
     assert "is not in the future" in response.context["form"].errors["trial_ends_on"][0]
-    assert str(BillingTerms.objects.get(account=client).trial_ends_on) == "2027-01-31"
+    assert str(BillingTerms.objects.get(account=client).trial_ends_on) == "2035-01-31"
 
 
 def test_a_login_that_opens_other_accounts_is_not_the_parent_s_to_change(
@@ -300,7 +300,7 @@ def test_the_page_says_the_terms_in_words(web: Client) -> None:
     assert "AUD 0.062345" in page  # the client's
     assert "Client buys their own; your margin is AUD 5.00 a month" in page
     assert "AUD 9.95 a keyword and month, at most 3." in page
-    assert "31 Jan 2027" in page
+    assert "31 Jan 2035" in page
 
 
 @pytest.mark.parametrize(
