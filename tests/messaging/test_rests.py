@@ -72,7 +72,7 @@ def test_a_hint_that_comes_while_a_route_rests_is_part_of_the_visit_after_it(mon
     done: list[Any] = []
     monkeypatch.setattr(tasks, "_visits", Rests(4, 0.1, sleep=lambda _: done.append("rested")))
     monkeypatch.setattr(tasks, "taken", lambda *hint: done.append("taken"))
-    monkeypatch.setattr(tasks.dispatching, "dispatch_route", lambda route_id: done.append(route_id))
+    monkeypatch.setattr(tasks.dispatching, "dispatch_route", lambda route_id, is_asked: done.append(route_id))
     monkeypatch.setattr(tasks._visits, "_until", {7: float("inf")})
     tasks.dispatch_route(7)
     assert done == ["rested", "taken", 7]
